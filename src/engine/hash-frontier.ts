@@ -1,0 +1,126 @@
+/**
+ * The digest of a whole file whose blocks come in any order. BLAKE3 wants its bytes in order, so the frontier is the point up to
+ * which they have been hashed: a block that arrives just there is hashed from memory, one further on is read back once
+ * the frontier reaches it. On a path that keeps order nothing is ever read twice.
+ */
+import { HawserError } from '../core/errors.ts';
+import { RangeSet } from '../core/ranges.ts';
+import { type Blake3, createBlake3 } from './blake3.ts';
+
+export type ReadBack = (position: number, into: Uint8Array) => Promise<number>;
+
+export class HashFrontier {
+  readonly #blockBytes: number;
+  readonly #read: ReadBack;
+  #hash: Blake3 = createBlake3();
+  /** Bytes hashed so far: always the end of a block, or of the file. */
+  #position = 0;
+  /** Raised whenever what was hashed is no longer true, so that a read that is under way notices. */
+  #generation = 0;
+  #running: Promise<void> | null = null;
+  /** Blocks that can be read back. */
+  readonly #written = new RangeSet();
+
+  constructor(blockBytes: number, read: ReadBack) {
+    this.#blockBytes = blockBytes;
+    this.#read = read;
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  /** A verified block is about to be written. True when it was hashed from memory. */
+  handleArrival(index: number, data: Uint8Array): boolean {
+    const at = index * this.#blockBytes;
+    if (at < this.#position) this.reset();
+    if (this.#running || at !== this.#position) return false;
+    this.#hash.update(data);
+    this.#position += data.length;
+    return true;
+  }
+
+  /** The blocks [start, end) are on disk and can be read back. Catches up when the frontier stands before a run of such blocks. */
+  handleWritten(start: number, end = start + 1): void {
+    this.#written.add(start, end);
+    const next = Math.floor(this.#position / this.#blockBytes);
+    if (!this.#running && end > next + 1 && this.#written.covers(next, Math.min(end, next + CATCH_UP_BLOCKS))) {
+      // A failed read shows again, and is reported, when the digest is asked for.
+      this.#start(this.#readable()).catch(() => undefined);
+    }
+  }
+
+  /** A block stopped being what was hashed or written: its write failed, or other bytes are to take its place. */
+  handleLost(index: number): void {
+    this.#written.remove(index, index + 1);
+    if (index * this.#blockBytes < this.#position) this.reset();
+  }
+
+  reset(): void {
+    this.#hash = createBlake3();
+    this.#position = 0;
+    this.#generation++;
+  }
+
+  /** Hashes on to `size`, which must all be written, and returns the digest. The frontier is spent when nothing changes any more. */
+  async finish(size: number): Promise<Uint8Array> {
+    for (;;) {
+      if (this.#running) await this.#running;
+      if (this.#position > size) this.reset();
+      if (this.#position === size) break;
+      const { position, generation } = { position: this.#position, generation: this.#generation };
+      await this.#start(size);
+      if (this.#position === position && this.#generation === generation) {
+        throw new HawserError(
+          'io_error',
+          `The staged file ends at byte ${position} where ${size} bytes were written: send it again.`,
+          {
+            value: position,
+          },
+        );
+      }
+    }
+    const digest = this.#hash.digest();
+    // A digest spends the hasher; asked again (a completion that is repeated), it starts over.
+    this.reset();
+    return digest;
+  }
+
+  /** Resolves when a read that is under way has ended: call before closing the file. */
+  async settle(): Promise<void> {
+    this.#generation++;
+    await this.#running?.catch(() => undefined);
+  }
+
+  /** Where the run of written blocks that begins at the frontier ends. */
+  #readable(): number {
+    const next = Math.floor(this.#position / this.#blockBytes);
+    for (const [start, end] of this.#written.entries()) if (start <= next && next < end) return end * this.#blockBytes;
+    return this.#position;
+  }
+
+  #start(until: number): Promise<void> {
+    const run = this.#advance(until).finally(() => {
+      this.#running = null;
+    });
+    this.#running = run;
+    return run;
+  }
+
+  async #advance(until: number): Promise<void> {
+    const generation = this.#generation;
+    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    while (this.#position < until) {
+      const want = Math.min(READ_BYTES, until - this.#position);
+      const got = await this.#read(this.#position, buffer.subarray(0, want));
+      if (generation !== this.#generation) return;
+      if (got === 0) return;
+      this.#hash.update(buffer.subarray(0, got));
+      this.#position += got;
+    }
+  }
+}
+
+const READ_BYTES = 1 << 20;
+/** How long a run of written blocks must be to be worth a catch-up before the end. */
+const CATCH_UP_BLOCKS = 4;

@@ -1,0 +1,263 @@
+/** Packs: many small files in one request, each verified and published on its own, with a group sync. */
+import { HawserError } from '../core/errors.ts';
+import { bytesEqual, fromHex, toHex } from '../core/hex.ts';
+import { parsePath } from '../core/path.ts';
+import { encodePackEntry, PackAssembler, type PackEntry } from '../core/wire/pack.ts';
+import type { EntryKind, FileStore, SmallEntry } from '../store/files/contract.ts';
+import type { FileRecord, MetaStore } from '../store/meta/contract.ts';
+import { blake3 } from './blake3.ts';
+import type { ByteSource, Overwrite, PackResult, Principal } from './contract.ts';
+import { recordOf } from './file-info.ts';
+import type { InFlight } from './in-flight.ts';
+import { permit } from './permission.ts';
+import type { Live, Transfers } from './transfers.ts';
+
+/** Content of one file in a pack, at most. Larger ones travel as uploads. */
+export const SMALL_FILE_BYTES = 1 << 20;
+export const PACK_ENTRIES = 4096;
+
+interface Member {
+  readonly index: number;
+  readonly entry: SmallEntry;
+  readonly digest: Uint8Array;
+}
+
+export interface PackContext {
+  readonly files: FileStore;
+  readonly meta: MetaStore;
+  readonly transfers: () => Transfers;
+  readonly inFlight: InFlight;
+}
+
+export function createPacks(context: PackContext) {
+  const { files, meta, inFlight } = context;
+
+  async function receive(
+    who: Principal,
+    options: { transfer?: string; overwrite?: Overwrite },
+    body: ByteSource,
+  ): Promise<PackResult> {
+    permit(who, 'write');
+    inFlight.checkOpen();
+    const gate = await context.transfers().admit(who, options.transfer);
+    const result = { stored: 0, bytes: 0, failed: [] as PackResult['failed'][number][] };
+    const assembler = new PackAssembler({ maxContentBytes: SMALL_FILE_BYTES });
+    let batch = openBatch();
+    let index = 0;
+    // One batch is being stored while the next one arrives: the disk and the socket work at the same time.
+    let storing: Promise<void> = Promise.resolve();
+
+    const dispatch = async () => {
+      const full = batch;
+      batch = openBatch();
+      await storing;
+      storing = storeBatch(full.members, gate, options.overwrite ?? 'always', result);
+      storing.catch(() => undefined);
+    };
+    const take = (entry: PackEntry, content: Uint8Array) => {
+      const at = index++;
+      const refused = refuse(entry, content);
+      if (refused) result.failed.push({ index: at, path: entry.path, code: refused.code, detail: refused.message });
+      else batch.add(at, entry, content);
+    };
+
+    try {
+      for await (const piece of body) {
+        inFlight.checkOpen();
+        context.transfers().check(gate);
+        assembler.push(piece, take);
+        if (batch.full) await dispatch();
+        await context.transfers().pace(gate, piece.length);
+      }
+      if (assembler.pendingBytes > 0) {
+        throw new HawserError(
+          'body_incomplete',
+          `The pack ends inside its entry ${index}: send that entry and those after it again.`,
+          { value: index },
+        );
+      }
+    } finally {
+      try {
+        await dispatch();
+        await storing;
+      } finally {
+        context.transfers().release(gate);
+      }
+    }
+    result.failed.sort((a, b) => a.index - b.index);
+    return result;
+  }
+
+  async function storeBatch(
+    members: readonly Member[],
+    gate: Live | null,
+    overwrite: Overwrite,
+    result: { stored: number; bytes: number; failed: PackResult['failed'][number][] },
+  ): Promise<void> {
+    if (members.length === 0) return;
+    const outcomes = await files.putMany(
+      members.map(({ entry }) => entry),
+      overwrite,
+    );
+    const records: FileRecord[] = [];
+    let bytes = 0;
+    let stored = 0;
+    for (const [i, member] of members.entries()) {
+      const outcome = outcomes[i];
+      if (outcome === undefined || outcome instanceof Error) {
+        const code = outcome instanceof HawserError ? outcome.code : 'io_error';
+        result.failed.push({
+          index: member.index,
+          path: member.entry.path,
+          code,
+          detail: outcome?.message ?? 'The store gave no answer.',
+        });
+        continue;
+      }
+      stored++;
+      if (outcome.kind !== 'file') continue;
+      bytes += outcome.size;
+      records.push(recordOf(outcome, toHex(member.digest), member.entry.mtimeNs));
+    }
+    if (records.length > 0) await meta.recordFiles(records);
+    await context.transfers().count(gate?.record.id ?? null, { addFiles: records.length, addBytes: bytes });
+    result.stored += stored;
+    result.bytes += bytes;
+  }
+
+  async function missing(
+    who: Principal,
+    entries: readonly { path: string; size: number; mtimeNs: bigint; digest?: string }[],
+  ): Promise<number[]> {
+    permit(who, 'read');
+    const paths = entries.map(({ path }) => parsePath(path));
+    const records = await meta.getFiles(paths);
+    const absent: number[] = [];
+    for (let from = 0; from < entries.length; from += STAT_TOGETHER) {
+      const group = paths.slice(from, from + STAT_TOGETHER);
+      const present = await Promise.all(
+        group.map(async (path, i) => {
+          const record = records.get(path);
+          const wanted = entries[from + i]!;
+          if (!record || record.size !== wanted.size || record.mtimeNs !== wanted.mtimeNs) return false;
+          if (wanted.digest !== undefined && wanted.digest !== record.digest) return false;
+          const entry = await files.stat(path).catch(() => null);
+          return entry?.version === record.version;
+        }),
+      );
+      for (const [i, there] of present.entries()) if (!there) absent.push(from + i);
+    }
+    return absent;
+  }
+
+  async function* read(
+    who: Principal,
+    options: { transfer?: string },
+    raw: readonly string[],
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    permit(who, 'read');
+    const paths = raw.map(parsePath);
+    const gate = await context.transfers().admit(who, options.transfer);
+    try {
+      for (let from = 0; from < paths.length; from += READ_TOGETHER) {
+        inFlight.checkOpen();
+        context.transfers().check(gate);
+        const group = paths.slice(from, from + READ_TOGETHER);
+        const [found, records] = await Promise.all([files.getMany(group, SMALL_FILE_BYTES), meta.getFiles(group)]);
+        const parts: Uint8Array[] = [];
+        for (const [i, path] of group.entries()) parts.push(...encodeFound(path, found[i], records.get(path)));
+        const piece = Buffer.concat(parts);
+        await context.transfers().pace(gate, piece.length);
+        yield piece;
+      }
+    } finally {
+      context.transfers().release(gate);
+    }
+  }
+
+  return {
+    receive: (...call: Parameters<typeof receive>) => inFlight.track(receive(...call)),
+    missing,
+    read,
+  };
+}
+
+/** Why an entry cannot be stored, or null. */
+function refuse(entry: PackEntry, content: Uint8Array): HawserError | null {
+  if (entry.kind === 'error')
+    return new HawserError('frame_invalid', 'An entry of kind 3 only comes from a server.', { value: entry.path });
+  if (entry.path === '/' && entry.kind !== 'folder')
+    return new HawserError('is_folder', 'The path "/" is the root folder.', { value: '/' });
+  if (entry.kind !== 'file' || bytesEqual(blake3(content), entry.digest)) return null;
+  return new HawserError('block_mismatch', `"${entry.path}" differs from its digest: it was damaged on the way. Send it again.`, {
+    value: entry.path,
+  });
+}
+
+function encodeFound(
+  path: string,
+  found: Awaited<ReturnType<FileStore['getMany']>>[number] | undefined,
+  record: FileRecord | undefined,
+): Uint8Array[] {
+  if (found === undefined || found instanceof Error) return [encodeError(path, found)];
+  const digest = blake3(found.bytes);
+  const known = record?.version === found.entry.version ? record : undefined;
+  if (known && !bytesEqual(digest, fromHex(known.digest) ?? new Uint8Array())) {
+    const detail = `The bytes of "${path}" on the server are no longer those that were stored: its disk damaged them.`;
+    return [encodeError(path, new HawserError('digest_mismatch', detail))];
+  }
+  const head = encodePackEntry({
+    kind: 'file',
+    path,
+    mode: found.entry.mode,
+    mtimeNs: known?.mtimeNs ?? found.entry.mtimeNs,
+    digest,
+    size: found.bytes.length,
+  });
+  return [head, found.bytes];
+}
+
+function encodeError(path: string, error: Error | undefined): Uint8Array {
+  const code = error instanceof HawserError ? error.code : 'io_error';
+  const target = `${code}: ${error?.message ?? 'The store gave no answer.'}`.slice(0, 1000).toWellFormed();
+  return encodePackEntry({ kind: 'error', path, target, digest: new Uint8Array(32), size: 0 });
+}
+
+/** Collects entries until there are enough of them to be worth a sync. Contents are copied into one buffer for all. */
+function openBatch() {
+  const members: Member[] = [];
+  let slab = new Uint8Array(0);
+  let used = 0;
+  let total = 0;
+  return {
+    members,
+    get full() {
+      return members.length >= BATCH_ENTRIES || total >= BATCH_BYTES;
+    },
+    add(index: number, entry: PackEntry, content: Uint8Array): void {
+      if (used + content.length > slab.length) {
+        slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, content.length));
+        used = 0;
+      }
+      const bytes = slab.subarray(used, used + content.length);
+      bytes.set(content);
+      used += content.length;
+      total += content.length;
+      const small: SmallEntry = {
+        path: entry.path,
+        kind: entry.kind as EntryKind,
+        bytes,
+        ...(entry.mode === undefined ? {} : { mode: entry.mode }),
+        ...(entry.mtimeNs === undefined ? {} : { mtimeNs: entry.mtimeNs }),
+        ...(entry.target === undefined ? {} : { target: entry.target }),
+      };
+      members.push({ index, entry: small, digest: new Uint8Array(entry.digest) });
+    },
+  };
+}
+
+const BATCH_ENTRIES = 512;
+const BATCH_BYTES = 4 << 20;
+const SLAB_BYTES = 1 << 20;
+const READ_TOGETHER = 64;
+const STAT_TOGETHER = 64;

@@ -1,0 +1,115 @@
+/** Block frames come in: verified, written as they come, safe before they are acknowledged. */
+import { HawserError } from '../core/errors.ts';
+import { BlockAssembler } from '../core/wire/block-frames.ts';
+import { blake3 } from './blake3.ts';
+import { createBufferPools } from './buffer-pool.ts';
+import type { BlocksAccepted, ByteSource, Principal } from './contract.ts';
+import type { OpenUploads, UploadContext } from './open-uploads.ts';
+import { permit } from './permission.ts';
+import { loadUpload, unknownUpload } from './upload-status.ts';
+
+export function createReceiving(context: UploadContext, open: OpenUploads) {
+  const { meta, inFlight } = context;
+  const pools = createBufferPools();
+
+  async function receive(
+    who: Principal,
+    id: string,
+    epoch: number,
+    body: ByteSource,
+    onInterrupted: (why: HawserError) => void = () => undefined,
+  ): Promise<BlocksAccepted> {
+    permit(who, 'write');
+    inFlight.checkOpen();
+    const record = await loadUpload(meta, who, id);
+    if (record.state !== 'receiving') throw unknownUpload(id);
+    const current = await open.session(record);
+    current.checkEpoch(epoch);
+    const gate = await context.transfers().admit(who, current.record.transfer ?? undefined);
+    const { blockBytes } = current.record;
+    const pool = pools(blockBytes);
+    const arrived: { offset: number; digest: Uint8Array; data: Uint8Array }[] = [];
+    const assembler = new BlockAssembler({ maxBlockBytes: blockBytes, take: () => pool.take() });
+    const batches = new Set<Promise<void>>();
+    const writing = new Set<Promise<void>>();
+    let accepted = 0;
+    let failure: unknown;
+
+    const store = async (offset: number, digest: Uint8Array, data: Uint8Array) => {
+      try {
+        const stored = await current.store(epoch, current.checkPlace(offset, data.length), digest, data);
+        batches.add(stored.safe);
+        accepted += data.length;
+      } catch (error) {
+        failure ??= error;
+      } finally {
+        pool.give(data);
+      }
+    };
+    const proceed = () => {
+      if (failure) throw failure;
+      inFlight.checkOpen();
+      // Before the epoch: a cancelled upload has a new one too, and "cancelled" is what the sender is to hear.
+      context.transfers().check(gate);
+      current.checkEpoch(epoch);
+    };
+    const request = {
+      epoch,
+      interrupt: () => {
+        try {
+          proceed();
+        } catch (error) {
+          if (error instanceof HawserError) onInterrupted(error);
+        }
+      },
+    };
+    current.requests.add(request);
+
+    try {
+      for await (const piece of body) {
+        proceed();
+        assembler.push(piece, (offset, digest, data) => arrived.push({ offset, digest, data }));
+        for (const { offset, digest, data } of arrived.splice(0)) {
+          verifyBlock(offset, digest, data);
+          const write = store(offset, digest, data).finally(() => writing.delete(write));
+          writing.add(write);
+          await context.transfers().pace(gate, data.length);
+        }
+        while (writing.size * blockBytes > MAX_WRITING_BYTES && writing.size > 1) await Promise.race(writing);
+      }
+      if (assembler.pendingBytes > 0) {
+        throw new HawserError(
+          'body_incomplete',
+          `The body ends inside a block: ${assembler.pendingBytes} bytes of it came. Send that block again.`,
+        );
+      }
+    } catch (error) {
+      failure ??= error;
+    } finally {
+      await Promise.all(writing);
+      await current.flush();
+      current.requests.delete(request);
+      context.transfers().release(gate);
+    }
+    const settled = await Promise.allSettled(batches);
+    for (const one of settled) if (one.status === 'rejected') failure ??= one.reason;
+    if (failure instanceof HawserError && failure.code === 'superseded') context.transfers().check(gate);
+    if (failure) throw failure;
+    current.checkEpoch(epoch);
+    return { accepted, safeBytes: current.safeBytes() };
+  }
+
+  return receive;
+}
+
+function verifyBlock(offset: number, digest: Uint8Array, data: Uint8Array): void {
+  if (Buffer.compare(blake3(data), digest) === 0) return;
+  throw new HawserError(
+    'block_mismatch',
+    `The block at byte ${offset} differs from its digest: it was damaged on the way. Send it again.`,
+    { value: offset },
+  );
+}
+
+/** Bytes of blocks that one request may have handed to the disk and not yet written. */
+const MAX_WRITING_BYTES = 4 << 20;

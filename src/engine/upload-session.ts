@@ -1,0 +1,269 @@
+/**
+ * One upload while its bytes come in: the staging file, the map of safe blocks, the hash frontier, and the order on which
+ * everything hangs: write, sync, record, acknowledge. Any number of requests write into one session at once.
+ */
+import { HawserError } from '../core/errors.ts';
+import { RangeSet } from '../core/ranges.ts';
+import type { StagingFile } from '../store/files/contract.ts';
+import type { MetaStore, UploadRecord } from '../store/meta/contract.ts';
+import { type BlockMap, FORGOTTEN, joinRuns } from './block-map.ts';
+import type { Clock } from './clock.ts';
+import { HashFrontier } from './hash-frontier.ts';
+
+/** Blocks that are written and become safe together, with one sync and one record. */
+interface Batch {
+  readonly blocks: { readonly index: number; readonly digest: Uint8Array }[];
+  readonly safe: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class UploadSession {
+  record: UploadRecord;
+  readonly staging: StagingFile;
+  readonly blocks: BlockMap;
+  readonly frontier: HashFrontier;
+  /** Called for every request of an older epoch when a newer client takes over. */
+  readonly requests = new Set<{ readonly epoch: number; readonly interrupt: () => void }>();
+  /** Filled by a server-side copy: all there, nothing recorded, verified at completion. */
+  copied = false;
+  /** Set while the file is hashed and published: nothing may change any more. */
+  #sealed = false;
+  /** A completion that is under way, so that one asked for again joins it. */
+  completing: Promise<unknown> | null = null;
+  lastUsedMs: number;
+
+  readonly #meta: MetaStore;
+  readonly #clock: Clock;
+  readonly #onSafe: (bytes: number) => Promise<void>;
+  /** Takes the blocks written from now on. */
+  #open: Batch | null = null;
+  /** Digests of blocks that are written and not yet recorded. */
+  readonly #pending = new Map<number, Uint8Array>();
+  /** Blocks that are being written: another write of the same block waits. */
+  readonly #writing = new Map<number, Promise<unknown>>();
+  #flushing: Promise<void> | null = null;
+  #flushedMs: number;
+
+  constructor(
+    record: UploadRecord,
+    staging: StagingFile,
+    blocks: BlockMap,
+    context: { meta: MetaStore; clock: Clock; onSafe: (bytes: number) => Promise<void> },
+  ) {
+    this.record = record;
+    this.staging = staging;
+    this.blocks = blocks;
+    this.#meta = context.meta;
+    this.#clock = context.clock;
+    this.#onSafe = context.onSafe;
+    this.lastUsedMs = this.#flushedMs = context.clock.now();
+    this.frontier = new HashFrontier(record.blockBytes, (position, into) => staging.read(position, into));
+    for (const [start, end] of blocks.safe.entries()) this.frontier.handleWritten(start, end);
+  }
+
+  get idle(): boolean {
+    return this.requests.size === 0 && this.#writing.size === 0 && !this.#open && !this.#flushing && !this.completing;
+  }
+
+  safeBytes(): number {
+    const { size, blockBytes } = this.record;
+    if (this.copied && size !== null) return size;
+    return this.blocks.safe.entries().reduce((sum, [start, end]) => sum + this.#byteRange(start, end, size, blockBytes), 0);
+  }
+
+  /** Byte ranges that are safe. */
+  safeRanges(): [number, number][] {
+    const { size, blockBytes } = this.record;
+    if (this.copied && size !== null) return size > 0 ? [[0, size]] : [];
+    return this.blocks.safe
+      .entries()
+      .map(([start, end]): [number, number] => [start * blockBytes, Math.min(end * blockBytes, size ?? Number.MAX_SAFE_INTEGER)]);
+  }
+
+  #byteRange(start: number, end: number, size: number | null, blockBytes: number): number {
+    return Math.min(end * blockBytes, size ?? Number.MAX_SAFE_INTEGER) - start * blockBytes;
+  }
+
+  /** Throws frame_invalid when a block does not lie on the grid, or not inside the file. */
+  checkPlace(offset: number, length: number): number {
+    const { blockBytes, size } = this.record;
+    const aligned = offset % blockBytes === 0 && length <= blockBytes;
+    const whole = size === null || length === Math.min(blockBytes, size - offset);
+    if (!aligned || !whole) {
+      throw new HawserError(
+        'frame_invalid',
+        `The block at byte ${offset} with ${length} bytes does not fit: blocks have ${blockBytes} bytes, the file ${size ?? 'not yet a size'}.`,
+        { value: offset },
+      );
+    }
+    return offset / blockBytes;
+  }
+
+  /**
+   * Writes one verified block; `data` is free again when this resolves. The block is safe when the `safe` that comes back has
+   * resolved, which a `flush` brings about.
+   */
+  async store(epoch: number, index: number, digest: Uint8Array, data: Uint8Array): Promise<{ safe: Promise<void> }> {
+    while (this.#writing.has(index)) await this.#writing.get(index)?.catch(() => undefined);
+    // Looked at after the wait: what an older client sent may not land any more.
+    this.checkEpoch(epoch);
+    if (this.#sealed) {
+      throw new HawserError('busy', `The upload of "${this.record.path}" is being completed: no block of it can change now.`, {
+        retryAfterMs: 1000,
+      });
+    }
+    const write = this.#write(index, digest, data);
+    this.#writing.set(index, write);
+    try {
+      return await write;
+    } finally {
+      this.#writing.delete(index);
+    }
+  }
+
+  async #write(index: number, digest: Uint8Array, data: Uint8Array): Promise<{ safe: Promise<void> }> {
+    const recorded = this.blocks.digest(index);
+    if (recorded && Buffer.compare(recorded, digest) === 0) return ALREADY_SAFE;
+    const pending = this.#pending.get(index);
+    // Other bytes are about to take the place of a block that is, or soon will be, recorded: a crash half-way must not find
+    // its old digest there.
+    if (recorded || (pending && Buffer.compare(pending, digest) !== 0)) await this.#forget(index);
+    this.frontier.handleArrival(index, data);
+    try {
+      await this.staging.write(index * this.record.blockBytes, data);
+    } catch (error) {
+      this.frontier.handleLost(index);
+      throw error;
+    }
+    this.frontier.handleWritten(index);
+    this.#pending.set(index, digest);
+    this.#open ??= openBatch();
+    const batch = this.#open;
+    batch.blocks.push({ index, digest });
+    if (this.#clock.now() - this.#flushedMs >= FLUSH_EVERY_MS) void this.flush();
+    return { safe: batch.safe };
+  }
+
+  async #forget(index: number): Promise<void> {
+    await this.flush();
+    await this.#meta.recordBlocks(this.record.id, [{ first: index, digests: FORGOTTEN }], this.#clock.now());
+    this.blocks.safe.remove(index, index + 1);
+    this.frontier.handleLost(index);
+  }
+
+  /** Syncs and records what was written before the call. Never rejects: each batch tells its own writers how it went. */
+  async flush(): Promise<void> {
+    while (this.#flushing) await this.#flushing;
+    if (!this.#open) return;
+    const batch = this.#open;
+    this.#open = null;
+    this.#flushing = this.#flushBatch(batch).finally(() => {
+      this.#flushing = null;
+    });
+    await this.#flushing;
+  }
+
+  async #flushBatch(batch: Batch): Promise<void> {
+    try {
+      await this.staging.sync();
+      const runs = joinRuns(batch.blocks);
+      await this.#meta.recordBlocks(this.record.id, runs, this.#clock.now());
+      const before = this.safeBytes();
+      for (const run of runs) this.blocks.apply(run);
+      this.#flushedMs = this.#clock.now();
+      const fresh = this.safeBytes() - before;
+      if (fresh > 0) await this.#onSafe(fresh);
+      batch.resolve();
+    } catch (error) {
+      // Nothing of it counts; whoever sent it sends it again, and is covered by the sync of that.
+      for (const { index } of batch.blocks) this.frontier.handleLost(index);
+      batch.reject(error);
+    } finally {
+      for (const { index, digest } of batch.blocks) if (this.#pending.get(index) === digest) this.#pending.delete(index);
+    }
+  }
+
+  /** Throws `superseded` unless this is the newest epoch. */
+  checkEpoch(epoch: number): void {
+    if (epoch === this.record.epoch) return;
+    throw new HawserError('superseded', `A newer client took over the upload of "${this.record.path}": this one stops.`, {
+      value: this.record.id,
+    });
+  }
+
+  /** The newest request wins: what older ones have begun to write ends first, what they send after this is refused. */
+  async raiseEpoch(): Promise<number> {
+    const epoch = this.record.epoch + 1;
+    this.record = { ...this.record, epoch };
+    for (const old of [...this.requests]) if (old.epoch < epoch) old.interrupt();
+    await this.#settle();
+    return epoch;
+  }
+
+  /** From now on no block changes, and all that was written is safe. What is hashed after this is what will be published. */
+  async seal(): Promise<void> {
+    this.#sealed = true;
+    await this.#settle();
+  }
+
+  async #settle(): Promise<void> {
+    while (this.#writing.size > 0) await Promise.allSettled(this.#writing.values());
+    await this.flush();
+  }
+
+  unseal(): void {
+    this.#sealed = false;
+  }
+
+  /** Forgets what does not fit a file of another size: the last block of either, and all beyond. */
+  async resize(size: number | null): Promise<void> {
+    const { blockBytes, size: old } = this.record;
+    if (size === old) return;
+    const keep = Math.floor(Math.min(size ?? Number.MAX_SAFE_INTEGER, old ?? Number.MAX_SAFE_INTEGER) / blockBytes);
+    const lost = new RangeSet();
+    for (const [start, end] of this.blocks.safe.entries()) if (end > keep) lost.add(Math.max(start, keep), end);
+    const now = this.#clock.now();
+    for (const [start, end] of lost.entries()) {
+      await this.#meta.recordBlocks(
+        this.record.id,
+        [{ first: start, digests: new Uint8Array((end - start) * FORGOTTEN.length) }],
+        now,
+      );
+      this.blocks.safe.remove(start, end);
+      for (let i = start; i < end; i++) this.frontier.handleLost(i);
+    }
+  }
+
+  /** Throws upload_incomplete unless every block of a file of `size` bytes is safe. */
+  checkComplete(size: number): void {
+    if (this.copied) return;
+    const count = Math.ceil(size / this.record.blockBytes);
+    if (this.blocks.safe.covers(0, count)) return;
+    const [gap] = this.blocks.safe.gaps(0, count);
+    throw new HawserError(
+      'upload_incomplete',
+      `The upload ${this.record.id} lacks bytes from ${(gap?.[0] ?? 0) * this.record.blockBytes}: send them, then complete it again.`,
+      { value: this.record.id },
+    );
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#writing.values());
+    await this.frontier.settle();
+    await this.flush();
+    await this.staging.close();
+  }
+}
+
+function openBatch(): Batch {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  // Its writers may have gone before it fails.
+  promise.catch(() => undefined);
+  return { blocks: [], safe: promise, resolve, reject };
+}
+
+const ALREADY_SAFE = { safe: Promise.resolve() };
+
+/** Longest that a block waits for its sync while the request that brought it goes on. */
+const FLUSH_EVERY_MS = 1000;

@@ -1,0 +1,291 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { decodeDigestRecords } from '../../src/core/wire/digest-records.ts';
+import { body, content, digestOf, frame, frames, OTHER, openEngine, READER, refusal, send, WRITER } from './fixture.ts';
+
+const BLOCK = 65536;
+
+describe('uploads', () => {
+  it('publishes exactly what was sent, with its attributes, and only at the end', async (t) => {
+    const { engine, root } = await openEngine(t);
+    const bytes = content(3 * BLOCK + 17);
+    const upload = await engine.createUpload(WRITER, {
+      path: '/in/a.bin',
+      size: bytes.length,
+      mode: 0o640,
+      mtimeNs: 1_600_000_000_123_456_789n,
+    });
+    assert.equal(upload.blockBytes, BLOCK);
+    await engine.receiveBlocks(WRITER, upload.id, upload.epoch, body(...frames(bytes, upload, [3, 1, 0, 2])));
+    await assert.rejects(engine.stat(WRITER, '/in/a.bin'), refusal('not_found'));
+    const done = await engine.completeUpload(WRITER, upload.id, {
+      epoch: upload.epoch,
+      size: bytes.length,
+      digest: digestOf(bytes),
+    });
+    assert.ok(done.done);
+    assert.equal(done.value.digest, digestOf(bytes));
+    assert.deepEqual(new Uint8Array(await readFile(join(root, 'in/a.bin'))), bytes);
+    const info = await engine.stat(READER, '/in/a.bin');
+    assert.equal(info.mtimeNs, 1_600_000_000_123_456_789n);
+    assert.equal(info.mode, 0o640);
+    assert.equal(info.etag, `"${digestOf(bytes)}"`);
+    assert.deepEqual(await readdir(join(root, '.hawser/staging')), []);
+  });
+
+  it('publishes an empty file', async (t) => {
+    const { engine } = await openEngine(t);
+    assert.equal((await send(engine, '/empty', new Uint8Array(0))).digest, digestOf(new Uint8Array(0)));
+  });
+
+  it('goes on where an earlier client stopped, and says which blocks it has', async (t) => {
+    const { engine } = await openEngine(t);
+    const bytes = content(4 * BLOCK);
+    const first = await engine.createUpload(WRITER, { path: '/a', size: bytes.length });
+    const broken = body(...frames(bytes, first, [0, 2]), new Error('the connection broke'));
+    await assert.rejects(engine.receiveBlocks(WRITER, first.id, first.epoch, broken), /broke/);
+    const second = await engine.createUpload(WRITER, { path: '/a', size: bytes.length });
+    assert.ok(second.resumed);
+    assert.equal(second.id, first.id);
+    assert.deepEqual(second.safe, [
+      [0, BLOCK],
+      [2 * BLOCK, 3 * BLOCK],
+    ]);
+    const runs = decodeDigestRecords(await engine.uploadDigests(WRITER, second.id));
+    assert.deepEqual(
+      runs.map(({ first, digests }) => [first, Buffer.from(digests).toString('hex')]),
+      [0, 2].map((i) => [i, digestOf(bytes.subarray(i * BLOCK, (i + 1) * BLOCK))]),
+    );
+    await engine.receiveBlocks(WRITER, second.id, second.epoch, body(...frames(bytes, second, [1, 3])));
+    const done = await engine.completeUpload(WRITER, second.id, {
+      epoch: second.epoch,
+      size: bytes.length,
+      digest: digestOf(bytes),
+    });
+    assert.ok(done.done);
+  });
+
+  it('keeps the whole blocks of a body that ends inside one', async (t) => {
+    const { engine } = await openEngine(t);
+    const bytes = content(2 * BLOCK);
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: bytes.length });
+    const cut = Buffer.concat(frames(bytes, upload)).subarray(0, BLOCK + 1000);
+    await assert.rejects(engine.receiveBlocks(WRITER, upload.id, upload.epoch, body(cut)), refusal('body_incomplete'));
+    assert.deepEqual((await engine.getUpload(WRITER, upload.id)).safe, [[0, BLOCK]]);
+  });
+
+  it('refuses a damaged block and keeps those before it', async (t) => {
+    const { engine } = await openEngine(t);
+    const bytes = content(2 * BLOCK);
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: bytes.length });
+    const [good, bad] = frames(bytes, upload);
+    bad![100]! ^= 1;
+    await assert.rejects(engine.receiveBlocks(WRITER, upload.id, upload.epoch, body(good!, bad!)), refusal('block_mismatch'));
+    assert.deepEqual((await engine.getUpload(WRITER, upload.id)).safe, [[0, BLOCK]]);
+  });
+
+  it('refuses blocks off the grid, past the end, and short ones in the middle', async (t) => {
+    const { engine } = await openEngine(t);
+    const bytes = content(2 * BLOCK);
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: bytes.length });
+    const misplaced = (offset: number, length: number) => {
+      const one = frame(bytes.subarray(0, length), 0, BLOCK);
+      new DataView(one.buffer, one.byteOffset).setBigUint64(0, BigInt(offset));
+      return one;
+    };
+    for (const [offset, length] of [
+      [1, BLOCK],
+      [2 * BLOCK, BLOCK],
+      [0, BLOCK - 1],
+      [2 ** 52, BLOCK],
+    ] as const) {
+      const receiving = engine.receiveBlocks(WRITER, upload.id, upload.epoch, body(misplaced(offset, length)));
+      await assert.rejects(receiving, refusal('frame_invalid'), `${length} bytes at ${offset}`);
+    }
+    assert.equal((await engine.getUpload(WRITER, upload.id)).safeBytes, 0);
+  });
+
+  it('lets the newest client win, at once', async (t) => {
+    const { engine } = await openEngine(t);
+    const old = content(2 * BLOCK, 1);
+    const fresh = content(2 * BLOCK, 2);
+    const first = await engine.createUpload(WRITER, { path: '/a', size: old.length });
+    const stuck = Promise.withResolvers<void>();
+    const told = Promise.withResolvers<void>();
+    const hanging = engine.receiveBlocks(
+      WRITER,
+      first.id,
+      first.epoch,
+      body(...frames(old, first, [0]), stuck.promise, ...frames(old, first, [1])),
+      () => told.resolve(),
+    );
+    hanging.catch(() => undefined);
+    const second = await engine.createUpload(WRITER, { path: '/a', size: fresh.length });
+    await told.promise;
+    await engine.receiveBlocks(WRITER, second.id, second.epoch, body(...frames(fresh, second)));
+    stuck.resolve();
+    await assert.rejects(hanging, refusal('superseded'));
+    const done = await engine.completeUpload(WRITER, second.id, {
+      epoch: second.epoch,
+      size: fresh.length,
+      digest: digestOf(fresh),
+    });
+    assert.ok(done.done && done.value.digest === digestOf(fresh));
+    await assert.rejects(engine.receiveBlocks(WRITER, first.id, first.epoch, body()), refusal('upload_not_found'));
+  });
+
+  it('keeps what still fits when the size of the source changed', async (t) => {
+    const { engine } = await openEngine(t);
+    const bytes = content(3 * BLOCK + 5);
+    const first = await engine.createUpload(WRITER, { path: '/a', size: bytes.length });
+    await engine.receiveBlocks(WRITER, first.id, first.epoch, body(...frames(bytes, first)));
+    const longer = content(4 * BLOCK);
+    longer.set(bytes);
+    const second = await engine.createUpload(WRITER, { path: '/a', size: longer.length });
+    assert.deepEqual(second.safe, [[0, 3 * BLOCK]]);
+    await engine.receiveBlocks(WRITER, second.id, second.epoch, body(...frames(longer, second, [3])));
+    const done = await engine.completeUpload(WRITER, second.id, {
+      epoch: second.epoch,
+      size: longer.length,
+      digest: digestOf(longer),
+    });
+    assert.ok(done.done);
+  });
+
+  it('takes a stream whose length nobody knows', async (t) => {
+    const { engine } = await openEngine(t);
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: null });
+    const bytes = content(upload.blockBytes + 99);
+    await engine.receiveBlocks(WRITER, upload.id, upload.epoch, body(...frames(bytes, upload)));
+    const done = await engine.completeUpload(WRITER, upload.id, {
+      epoch: upload.epoch,
+      size: bytes.length,
+      digest: digestOf(bytes),
+    });
+    assert.ok(done.done && done.value.size === bytes.length);
+  });
+
+  it('does not publish what differs from its digest, or is not all there', async (t) => {
+    const { engine } = await openEngine(t);
+    const bytes = content(2 * BLOCK);
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: bytes.length });
+    const finish = (digest: string) =>
+      engine.completeUpload(WRITER, upload.id, { epoch: upload.epoch, size: bytes.length, digest });
+    await engine.receiveBlocks(WRITER, upload.id, upload.epoch, body(...frames(bytes, upload, [0])));
+    await assert.rejects(finish(digestOf(bytes)), refusal('upload_incomplete'));
+    await engine.receiveBlocks(WRITER, upload.id, upload.epoch, body(...frames(bytes, upload, [1])));
+    await assert.rejects(finish(digestOf(content(9))), refusal('digest_mismatch'));
+    await assert.rejects(engine.stat(WRITER, '/a'), refusal('not_found'));
+    assert.ok((await finish(digestOf(bytes))).done);
+    assert.ok((await finish(digestOf(bytes))).done, 'completing again gives the same answer');
+  });
+
+  it('replaces blocks that differ when the source changed', async (t) => {
+    const { engine } = await openEngine(t);
+    const bytes = content(3 * BLOCK);
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: bytes.length });
+    await engine.receiveBlocks(WRITER, upload.id, upload.epoch, body(...frames(bytes, upload)));
+    const changed = bytes.slice();
+    changed[BLOCK + 1]! ^= 1;
+    await engine.receiveBlocks(WRITER, upload.id, upload.epoch, body(...frames(changed, upload, [1])));
+    const done = await engine.completeUpload(WRITER, upload.id, {
+      epoch: upload.epoch,
+      size: bytes.length,
+      digest: digestOf(changed),
+    });
+    assert.ok(done.done);
+  });
+
+  it('makes the file from a copy it has, and does not believe a digest that no bytes back', async (t) => {
+    const { engine, root } = await openEngine(t);
+    const bytes = content(2 * BLOCK);
+    await send(engine, '/first', bytes);
+    const again = await engine.createUpload(WRITER, { path: '/second', size: bytes.length, digest: digestOf(bytes) });
+    assert.ok(again.deduplicated);
+    const done = await engine.completeUpload(WRITER, again.id, {
+      epoch: again.epoch,
+      size: bytes.length,
+      digest: digestOf(bytes),
+    });
+    assert.ok(done.done);
+    assert.deepEqual(new Uint8Array(await readFile(join(root, 'second'))), bytes);
+    const inPlace = await engine.createUpload(WRITER, { path: '/second', size: bytes.length, digest: digestOf(bytes) });
+    assert.equal(inPlace.state, 'done');
+    const unknown = await engine.createUpload(WRITER, { path: '/third', size: bytes.length, digest: digestOf(content(5)) });
+    assert.ok(!unknown.deduplicated && unknown.safeBytes === 0);
+  });
+
+  it('keeps to the overwrite rules', async (t) => {
+    const { engine } = await openEngine(t);
+    await send(engine, '/a', content(10), WRITER, { mtimeNs: 2_000n });
+    await assert.rejects(engine.createUpload(WRITER, { path: '/a', size: 5, overwrite: 'never' }), refusal('exists'));
+    await assert.rejects(
+      engine.createUpload(WRITER, { path: '/a', size: 5, overwrite: 'newer', mtimeNs: 2_000n }),
+      refusal('not_newer'),
+    );
+    assert.equal(
+      (await engine.createUpload(WRITER, { path: '/a', size: 5, overwrite: 'newer', mtimeNs: 3_000n })).state,
+      'receiving',
+    );
+    await engine.makeFolder(WRITER, '/folder', {});
+    await assert.rejects(engine.createUpload(WRITER, { path: '/folder', size: 5 }), refusal('is_folder'));
+  });
+
+  it('shows an upload to nobody but its owner, and takes none from a reader', async (t) => {
+    const { engine } = await openEngine(t);
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: 5 });
+    await assert.rejects(engine.getUpload(OTHER, upload.id), refusal('upload_not_found'));
+    await assert.rejects(engine.removeUpload(OTHER, upload.id), refusal('upload_not_found'));
+    assert.deepEqual(await engine.listUploads(OTHER, { limit: 10 }), []);
+    await assert.rejects(engine.createUpload(READER, { path: '/b', size: 5 }), refusal('forbidden'));
+    const theirs = await engine.createUpload(OTHER, { path: '/a', size: 5 });
+    assert.notEqual(theirs.id, upload.id, 'another user never goes on with somebody else’s bytes');
+  });
+
+  it('frees abandoned uploads when their time is over, and not before', async (t) => {
+    const { engine, root, clock } = await openEngine(t, { expireMs: 1000 });
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: BLOCK });
+    assert.equal(await engine.sweep(), 0);
+    assert.equal((await readdir(join(root, '.hawser/staging'))).length, 1);
+    clock.offsetMs = 2000;
+    assert.equal(await engine.sweep(), 1);
+    assert.deepEqual(await readdir(join(root, '.hawser/staging')), []);
+    await assert.rejects(engine.getUpload(WRITER, upload.id), refusal('upload_not_found'));
+  });
+
+  it('takes a plain body whole or not at all', async (t) => {
+    const { engine, root } = await openEngine(t);
+    const bytes = content(100_000);
+    const { created } = await engine.putFile(WRITER, { path: '/p', size: null }, body(bytes), { blake3: digestOf(bytes) });
+    assert.ok(created);
+    await assert.rejects(
+      engine.putFile(WRITER, { path: '/q', size: null }, body(bytes), { blake3: digestOf(content(3)) }),
+      refusal('digest_mismatch'),
+    );
+    await assert.rejects(engine.putFile(WRITER, { path: '/q', size: null }, body(bytes, new Error('broke')), {}), /broke/);
+    await assert.rejects(stat(join(root, 'q')), /ENOENT/);
+    assert.deepEqual(await readdir(join(root, '.hawser/staging')), []);
+  });
+
+  it('makes everything safe that was in flight, and takes in no more, when it is told to drain', async (t) => {
+    const { engine } = await openEngine(t);
+    const bytes = content(2 * BLOCK);
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: bytes.length });
+    const interrupted = Promise.withResolvers<void>();
+    const receiving = engine.receiveBlocks(
+      WRITER,
+      upload.id,
+      upload.epoch,
+      body(frames(bytes, upload, [0])[0]!, interrupted.promise, frames(bytes, upload, [1])[0]!),
+      () => interrupted.resolve(),
+    );
+    receiving.catch(() => undefined);
+    await new Promise(setImmediate);
+    await engine.drain();
+    await assert.rejects(receiving, refusal('shutting_down'));
+    assert.deepEqual((await engine.getUpload(WRITER, upload.id)).safe, [[0, BLOCK]]);
+    await assert.rejects(engine.createUpload(WRITER, { path: '/b', size: 1 }), refusal('shutting_down'));
+  });
+});
