@@ -1,0 +1,132 @@
+/**
+ * The REST calls of docs/protocol/http.md as typed functions over a Transport: one request each, no retries, problem documents
+ * turned into HawserError. put.ts and get.ts add the loops, the retries and the pauses.
+ */
+import type { BlocksAccepted, FileInfo, PackResult, Slow, UploadStatus, VerifyResult } from '../engine/contract.ts';
+import type { Overwrite } from '../store/files/contract.ts';
+import type { Priority, Role, TransferKind, TransferState } from '../store/meta/contract.ts';
+import type { Transport } from '../transport/contract.ts';
+import type { Capabilities, TokenInfo, TransferInfo, UploadInfo } from './contract.ts';
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+/** A response body that carries a file's bytes. */
+export interface FrameBody {
+  readonly etag: string;
+  readonly size: number;
+  readonly version: string;
+  readonly body: AsyncIterable<Uint8Array>;
+  cancel(): void;
+}
+
+export interface Api {
+  readonly transport: Transport;
+  capabilities(options?: CallOptions): Promise<Capabilities>;
+  whoami(options?: CallOptions): Promise<{ id: string; name: string; role: Role }>;
+  health(options?: CallOptions): Promise<{ status: string; version: string }>;
+
+  createTransfer(
+    request: {
+      kind: TransferKind;
+      source: string;
+      destination: string;
+      priority: Priority;
+      filesTotal: number | null;
+      bytesTotal: number | null;
+    },
+    options?: CallOptions,
+  ): Promise<TransferInfo>;
+  listTransfers(options?: CallOptions & { state?: TransferState; limit?: number }): Promise<TransferInfo[]>;
+  getTransfer(id: string, options?: CallOptions & { waitMs?: number; state?: TransferState }): Promise<TransferInfo>;
+  changeTransfer(
+    id: string,
+    change: {
+      filesTotal?: number;
+      bytesTotal?: number;
+      filesDone?: number;
+      bytesDone?: number;
+      state?: 'done' | 'failed';
+      error?: string;
+    },
+    options?: CallOptions,
+  ): Promise<TransferInfo>;
+  controlTransfer(id: string, action: 'pause' | 'resume' | 'cancel', options?: CallOptions): Promise<TransferInfo>;
+
+  createUpload(
+    request: {
+      path: string;
+      size: number | null;
+      mode?: number;
+      mtimeNs?: bigint;
+      transfer?: string;
+      overwrite?: Overwrite;
+      digest?: string;
+    },
+    options?: CallOptions,
+  ): Promise<Omit<UploadStatus, 'createdMs' | 'expiresMs'>>;
+  listUploads(options?: CallOptions): Promise<UploadInfo[]>;
+  /** Digest records as bytes; decode with src/core/wire/digest-records.ts. */
+  uploadDigests(id: string, options?: CallOptions): Promise<Uint8Array>;
+  putBlocks(
+    id: string,
+    epoch: number,
+    body: AsyncIterable<Uint8Array>,
+    contentLength: number | undefined,
+    options?: CallOptions,
+  ): Promise<BlocksAccepted>;
+  completeUpload(
+    id: string,
+    request: { epoch: number; size: number; digest: string },
+    options?: CallOptions,
+  ): Promise<Slow<FileInfo>>;
+  removeUpload(id: string, options?: CallOptions): Promise<void>;
+
+  putPack(
+    query: { transfer?: string; overwrite?: Overwrite },
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    contentLength: number,
+    options?: CallOptions,
+  ): Promise<PackResult>;
+  missingEntries(
+    entries: readonly { path: string; size: number; mtimeNs: bigint; digest?: string }[],
+    options?: CallOptions,
+  ): Promise<number[]>;
+  readPack(paths: readonly string[], query: { transfer?: string }, options?: CallOptions): Promise<AsyncIterable<Uint8Array>>;
+
+  /** Block frames of the bytes [start, end). */
+  getFrames(
+    path: string,
+    query: { start: number; end: number; blockBytes: number; version?: string; transfer?: string },
+    options?: CallOptions,
+  ): Promise<FrameBody>;
+  fileDigests(
+    path: string,
+    query: { blockBytes: number; version?: string; first: number; count: number },
+    options?: CallOptions,
+  ): Promise<Uint8Array>;
+
+  stat(path: string, options?: CallOptions & { follow?: boolean }): Promise<FileInfo>;
+  /** One page. */
+  listPage(
+    path: string,
+    query: { recursive?: boolean; limit?: number; after?: string },
+    options?: CallOptions,
+  ): Promise<{ entries: FileInfo[]; next: string | null }>;
+  digest(path: string, options?: CallOptions): Promise<Slow<FileInfo>>;
+  verify(path: string, digest: string | undefined, options?: CallOptions): Promise<Slow<VerifyResult>>;
+  makeFolder(path: string, attributes?: { mode?: number; mtimeNs?: bigint }, options?: CallOptions): Promise<FileInfo>;
+  move(from: string, to: string, overwrite: 'always' | 'never', options?: CallOptions): Promise<FileInfo>;
+  remove(path: string, query: { recursive: boolean }, options?: CallOptions): Promise<void>;
+
+  createToken(
+    request: { name: string; role: Role; expiresSeconds?: number },
+    options?: CallOptions,
+  ): Promise<TokenInfo & { token: string }>;
+  listTokens(options?: CallOptions): Promise<TokenInfo[]>;
+  removeToken(id: string, options?: CallOptions): Promise<void>;
+
+  probeReceive(bytes: number, options?: CallOptions): Promise<{ bytes: number; ms: number }>;
+  probeSend(bytes: number, options?: CallOptions): Promise<{ bytes: number; ms: number }>;
+}

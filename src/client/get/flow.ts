@@ -1,0 +1,58 @@
+/** How many streams fetch blocks at once, and how much each asks for: measured, unless the user said. */
+import { HawserError } from '../../core/errors.ts';
+import { Adaptive } from '../../core/transfer/adaptive.ts';
+import type { TransferOptions } from '../contract.ts';
+import { createSlots, type Slots } from '../slots.ts';
+
+export interface Flow {
+  readonly streams: number;
+  readonly chunkBytes: number;
+  /** There will never be more streams than this. */
+  readonly maxStreams: number;
+  /** Requests in flight with many small files in each. */
+  readonly packs: number;
+  /** One for each stream, shared by all files that are being fetched. */
+  readonly slots: Slots;
+  /** A request went through: `startedMs` by performance.now. */
+  handleRun(bytes: number, startedMs: number): void;
+  handleFailure(error: unknown): void;
+}
+
+/** `rttMs`: what the transport has seen so far. */
+export function createFlow(options: TransferOptions, rttMs: () => number | null): Flow {
+  const adaptive = new Adaptive({
+    maxStreams: MAX_STREAMS,
+    fixedStreams: options.parallel,
+    fixedChunkBytes: options.chunkBytes,
+  });
+  const handleRtt = () => {
+    const ms = rttMs();
+    if (ms !== null) adaptive.handleRtt(ms);
+  };
+  handleRtt();
+  const slots = createSlots(() => adaptive.streams);
+  return {
+    get streams() {
+      return adaptive.streams;
+    },
+    get chunkBytes() {
+      return adaptive.chunkBytes;
+    },
+    maxStreams: options.parallel ?? MAX_STREAMS,
+    packs: Math.min(MAX_PACKS, options.parallel ?? MAX_PACKS),
+    slots,
+    handleRun: (bytes, startedMs) => {
+      handleRtt();
+      adaptive.handleChunkDone({ nowMs: performance.now(), startedMs, bytes });
+      slots.handleLimit();
+    },
+    handleFailure: (error) => {
+      if (!(error instanceof HawserError)) return;
+      adaptive.handleFailure(performance.now(), error.facts.class);
+      slots.handleLimit();
+    },
+  };
+}
+
+const MAX_STREAMS = 16;
+const MAX_PACKS = 3;

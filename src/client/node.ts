@@ -1,0 +1,88 @@
+/** The client for Node: everything that can be done with a server, behind one object. */
+import { setTimeout as wait } from 'node:timers/promises';
+import { HawserError } from '../core/errors.ts';
+import type { FileInfo, Slow } from '../engine/contract.ts';
+import { createHttpTransport } from '../transport/https.ts';
+import type { Pending } from './api.ts';
+import { createApi } from './api.ts';
+import type { Api } from './api-contract.ts';
+import type { Client, ClientOptions, Progress } from './contract.ts';
+import { probe } from './probe.ts';
+
+export { HawserError } from '../core/errors.ts';
+export type * from './contract.ts';
+
+/**
+ * Connects when it is first needed. Throws `request_invalid` when the address or the fingerprint cannot be read; the calls
+ * throw HawserError.
+ */
+export function createClient(options: ClientOptions): Client {
+  const { token } = options;
+  const transport = createHttpTransport(options);
+  const prefix = new URL(options.url).pathname.replace(/\/+$/, '');
+  const api = createApi(transport, { prefix, ...(token === undefined ? {} : { token }) });
+
+  return {
+    capabilities: () => api.capabilities(),
+    whoami: () => api.whoami(),
+    info: () => transport.info(),
+
+    // Loaded when needed: most commands move nothing, and start faster without.
+    async put(sources, destination, options = {}) {
+      const { runPut } = await import('./put.ts');
+      return runPut(api, sources, destination, options);
+    },
+    async get(sources, destination, options = {}) {
+      const { runGet } = await import('./get.ts');
+      return runGet(api, sources, destination, options);
+    },
+
+    stat: (path, options) => api.stat(path, options),
+    list: (path, options) => allEntries(api, path, options ?? {}),
+    makeFolder: (path) => api.makeFolder(path),
+    move: (from, to, options) => api.move(from, to, options?.overwrite ? 'always' : 'never'),
+    remove: (path, options) => api.remove(path, { recursive: options?.recursive ?? false }),
+    digest: (path, onProgress) => untilDone(() => api.digest(path), onProgress),
+    verify: (path, digest, onProgress) => untilDone(() => api.verify(path, digest), onProgress),
+
+    listTransfers: (options) => api.listTransfers(options),
+    getTransfer: (id) => api.getTransfer(id),
+    pause: (id) => api.controlTransfer(id, 'pause'),
+    resume: (id) => api.controlTransfer(id, 'resume'),
+    cancel: (id) => api.controlTransfer(id, 'cancel'),
+    listUploads: () => api.listUploads(),
+
+    createToken: (options) => api.createToken(options),
+    listTokens: () => api.listTokens(),
+    removeToken: (id) => api.removeToken(id),
+
+    probe: (options) => probe(api, options),
+    close: () => transport.close(),
+  };
+}
+
+async function* allEntries(
+  api: Api,
+  path: string,
+  { recursive = false }: { recursive?: boolean },
+): AsyncGenerator<FileInfo, void, undefined> {
+  let after: string | undefined;
+  for (;;) {
+    const { entries, next } = await api.listPage(path, { recursive, ...(after === undefined ? {} : { after }) });
+    yield* entries;
+    if (next === null) return;
+    if (next === after)
+      throw new HawserError('protocol_error', `The server lists "${path}" in a circle: it gave the page after "${next}" twice.`);
+    after = next;
+  }
+}
+
+/** Asks again until the server has read the whole file, as often as it wants to be asked. */
+async function untilDone<T>(ask: () => Promise<Slow<T>>, onProgress: Progress | undefined): Promise<T> {
+  for (;;) {
+    const answer = await ask();
+    if (answer.done) return answer.value;
+    onProgress?.(answer.hashedBytes, answer.size);
+    await wait((answer as Pending).retryAfterMs);
+  }
+}

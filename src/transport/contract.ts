@@ -1,0 +1,54 @@
+/**
+ * How requests reach a server. A transport moves requests; it knows nothing of files, and retries nothing: it classifies what
+ * went wrong, and whoever asked decides.
+ */
+
+export interface TransportRequest {
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+  /** Percent-encoded path with its query, from the server's root: "/api/v1/…". */
+  readonly target: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /**
+   * Bytes to send. A piece handed over by an iterable may be reused by its owner when the next one is asked for, so the
+   * transport asks for the next only when the former has left for the socket (that is the back-pressure too).
+   */
+  readonly body?: Uint8Array | AsyncIterable<Uint8Array>;
+  /** Required with an iterable whose length is known; without it the body is sent chunked. */
+  readonly contentLength?: number;
+  readonly signal?: AbortSignal;
+  /** Nothing sent or received for so long is `stalled`. Default 20 000. */
+  readonly stallMs?: number;
+  /** How long to wait for the answer after the whole body has left. Default 60 000. */
+  readonly answerMs?: number;
+}
+
+export interface TransportResponse {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  /** Must be read to its end or cancelled. A piece is valid until the next is asked for. */
+  readonly body: AsyncIterable<Uint8Array>;
+  /** Drops what is left of the body, and the connection when that is cheaper than reading it. */
+  cancel(): void;
+}
+
+export interface PathInfo {
+  /** "https", "http", later "http3", "lane". */
+  readonly transport: string;
+  readonly remote: string;
+  readonly httpVersion: string;
+  readonly tls?: { readonly version: string; readonly cipher: string; readonly group: string; readonly fingerprint: string };
+  /** Smallest TCP connect time seen, which is one round trip; null before the first connection. */
+  readonly rttMs: number | null;
+}
+
+export interface Transport {
+  /**
+   * Resolves with the response head, whatever its status. Rejects with HawserError: unreachable (message says why: refused, no such host, reset …),
+   * stalled, certificate_changed, certificate_untrusted, interrupted (signal), protocol_error. When the server answers before
+   * the body is all sent (an early refusal), that answer is what the caller gets.
+   */
+  request(request: TransportRequest): Promise<TransportResponse>;
+  info(): PathInfo;
+  close(): void;
+}

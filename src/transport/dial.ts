@@ -1,0 +1,157 @@
+/** Opens one connection: names looked up, TCP connected, TLS agreed, the server accepted. Nothing of a request is sent here. */
+import type { Socket } from 'node:net';
+import { connect as connectTcp } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import type { TLSSocket } from 'node:tls';
+import { connect as connectTls } from 'node:tls';
+import { HawserError } from '../core/errors.ts';
+import type { PathInfo } from './contract.ts';
+import { isUnknownAuthority, networkFailure } from './failures.ts';
+import type { Trust } from './trust.ts';
+import { ALPN, fingerprintOf, serverName, withSystemStore } from './trust.ts';
+import type { Watchdog } from './watchdog.ts';
+
+export interface Dialer {
+  /** Rejects with unreachable, stalled, certificate_changed, certificate_untrusted, protocol_error, interrupted. */
+  dial(options: { stallMs: number; signal?: AbortSignal | undefined }): Promise<Socket>;
+  /** Of the newest connection. */
+  tls(): PathInfo['tls'];
+  rttMs(): number | null;
+}
+
+export interface DialTarget {
+  readonly host: string;
+  readonly port: number;
+  /** host:port for people. */
+  readonly where: string;
+  /** Null for plain TCP. */
+  readonly trust: Trust | null;
+  readonly watchdog: Watchdog;
+}
+
+export function createDialer({ host, port, where, trust: firstTrust, watchdog }: DialTarget): Dialer {
+  let trust = firstTrust;
+  let systemStoreTried = firstTrust?.usesDefaultStore !== true;
+  let tls: PathInfo['tls'];
+  let rttMs: number | null = null;
+  /** The address family that worked: the next connection need not find out again that the other is broken. */
+  let family: 4 | 6 | undefined;
+  /** Newest ticket, so that the next handshake is shorter. Only from servers that were accepted. */
+  let session: { readonly ticket: Buffer; readonly fingerprint: string } | undefined;
+
+  async function dial(options: { stallMs: number; signal?: AbortSignal | undefined }): Promise<Socket> {
+    try {
+      return await attempt(options);
+    } catch (error) {
+      family = undefined;
+      if (systemStoreTried || !trust || !(error instanceof HawserError) || !isUnknownAuthority(error)) throw error;
+      systemStoreTried = true;
+      trust = withSystemStore(trust);
+      return attempt(options);
+    }
+  }
+
+  function attempt({ stallMs, signal }: { stallMs: number; signal?: AbortSignal | undefined }): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const socket = trust ? openTls(trust) : connectTcp(address());
+      let startedMs = performance.now();
+      const unwatch = watchdog.watch({
+        progress: () => socket.bytesRead,
+        allowedMs: () => stallMs,
+        expire: (silentMs) => fail(new HawserError('stalled', silent(where, silentMs), { value: where })),
+        fail,
+      });
+      function settle(): void {
+        unwatch();
+        signal?.removeEventListener('abort', onAbort);
+        socket.off('error', onError);
+        socket.off('close', onClose);
+      }
+      function fail(error: HawserError): void {
+        settle();
+        // A late error of a connection that was given up is nobody's business.
+        socket.on('error', () => {});
+        socket.destroy();
+        reject(error);
+      }
+      const onAbort = (): void => fail(interrupted(signal));
+      const onError = (error: Error): void => fail(networkFailure(error, where, 'while connecting'));
+      const onClose = (): void => onError(Object.assign(new Error('closed'), { code: 'ECONNRESET' }));
+      signal?.addEventListener('abort', onAbort);
+      socket.on('error', onError);
+      socket.on('close', onClose);
+      socket.on('connectionAttempt', () => {
+        startedMs = performance.now();
+      });
+      socket.once('connect', () => {
+        rttMs = Math.min(rttMs ?? Infinity, performance.now() - startedMs);
+        family = socket.remoteFamily === 'IPv6' ? 6 : 4;
+        socket.setKeepAlive(true, TCP_KEEP_ALIVE_MS);
+        if (!trust) done();
+      });
+      socket.once('secureConnect', () => {
+        const secure = socket as TLSSocket;
+        // A resumed handshake shows no certificate: that it succeeds proves that this is the server that gave the ticket.
+        const fingerprint = secure.isSessionReused() && session ? session.fingerprint : fingerprintOf(secure);
+        const refused = trust?.check(fingerprint, where);
+        if (refused) {
+          fail(refused);
+          return;
+        }
+        tls = tlsInfo(secure, fingerprint);
+        secure.on('session', (ticket: Buffer) => {
+          session = { ticket, fingerprint };
+        });
+        done();
+      });
+      function done(): void {
+        settle();
+        resolve(socket);
+      }
+      if (signal?.aborted) onAbort();
+    });
+  }
+
+  function openTls(by: Trust): TLSSocket {
+    return connectTls({
+      ...address(),
+      ...serverName(host),
+      secureContext: by.context,
+      rejectUnauthorized: by.verify,
+      ALPNProtocols: ALPN,
+      ...(session ? { session: session.ticket } : {}),
+    });
+  }
+
+  function address() {
+    return {
+      host,
+      port,
+      noDelay: true,
+      ...(family ? { family } : { autoSelectFamilyAttemptTimeout: FAMILY_ATTEMPT_MS }),
+    };
+  }
+
+  return { dial, tls: () => tls, rttMs: () => rttMs };
+}
+
+export function interrupted(signal: AbortSignal | undefined): HawserError {
+  return new HawserError('interrupted', 'The request was given up because it was asked to stop.', { cause: signal?.reason });
+}
+
+function tlsInfo(socket: TLSSocket, known: string): NonNullable<PathInfo['tls']> {
+  const key = socket.getEphemeralKeyInfo();
+  return {
+    version: socket.getProtocol() ?? '',
+    cipher: socket.getCipher().standardName,
+    group: key && 'name' in key && typeof key.name === 'string' ? key.name : '',
+    fingerprint: fingerprintOf(socket) || known,
+  };
+}
+
+const silent = (where: string, silentMs: number): string =>
+  `${where} gave no sign for ${(silentMs / 1000).toFixed(1)} s while connecting.`;
+
+/** Node's default of a quarter of a second gives up on every address of a satellite link (600 ms and more). */
+const FAMILY_ATTEMPT_MS = 2500;
+const TCP_KEEP_ALIVE_MS = 15_000;

@@ -1,0 +1,89 @@
+/**
+ * HTTP/1.1 over TLS 1.3 (or over plain TCP for http://), with connections that are kept and used again.
+ *
+ * @example
+ * const transport = createHttpTransport({ url: 'https://localhost:7420', fingerprint });
+ * const { status, body } = await transport.request({ method: 'GET', target: '/health' });
+ */
+import { HawserError } from '../core/errors.ts';
+import { closedError, createConnections } from './connections.ts';
+import type { Transport, TransportRequest, TransportResponse } from './contract.ts';
+import { createDialer } from './dial.ts';
+import { runExchange } from './exchange.ts';
+import { hostAndPort } from './failures.ts';
+import type { TrustOptions } from './trust.ts';
+import { createTrust } from './trust.ts';
+import { createWatchdog } from './watchdog.ts';
+
+export { fetchFingerprint } from './trust.ts';
+
+export interface HttpTransportOptions extends TrustOptions {
+  /** "https://host:port" or "http://host:port"; a path in it is the caller's to put before each target. */
+  readonly url: string;
+  /** Most connections at once. Default 16. */
+  readonly connections?: number;
+}
+
+/** Connects lazily. Throws `request_invalid` when the URL, the fingerprint or the authority cannot be read. */
+export function createHttpTransport(options: HttpTransportOptions): Transport {
+  const { secure, host, port } = parseUrl(options.url);
+  const where = hostAndPort(host, port);
+  const watchdog = createWatchdog();
+  const dialer = createDialer({ host, port, where, trust: secure ? createTrust(options) : null, watchdog });
+  const connections = createConnections(dialer, Math.max(1, options.connections ?? DEFAULT_CONNECTIONS));
+
+  async function attempt(request: TransportRequest, fresh: boolean) {
+    const connection = await connections.acquire({ stallMs: request.stallMs ?? DEFAULT_STALL_MS, signal: request.signal, fresh });
+    return runExchange(request, {
+      connection,
+      where,
+      watchdog,
+      onFree: (keepMs) => connections.release(connection, keepMs),
+    });
+  }
+
+  async function request(request: TransportRequest): Promise<TransportResponse> {
+    const first = await attempt(request, false);
+    if (first.kind === 'answer') return first.response;
+    if (!canSendAgain(request)) throw first.error;
+    // The server closed a kept connection while our request was on its way: it has not seen it (RFC 9112 section 9.3.1).
+    const second = await attempt(request, true);
+    if (second.kind === 'answer') return second.response;
+    throw second.error;
+  }
+
+  return {
+    request,
+    info() {
+      const tls = dialer.tls();
+      return {
+        transport: secure ? 'https' : 'http',
+        remote: where,
+        httpVersion: '1.1',
+        ...(tls ? { tls } : {}),
+        rttMs: dialer.rttMs(),
+      };
+    },
+    close() {
+      connections.close();
+      watchdog.close(closedError());
+    },
+  };
+}
+
+function canSendAgain({ method, body }: TransportRequest): boolean {
+  return method !== 'POST' && method !== 'PATCH' && (body === undefined || body instanceof Uint8Array);
+}
+
+function parseUrl(text: string): { secure: boolean; host: string; port: number } {
+  const url = URL.parse(text);
+  if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:') || url.hostname === '')
+    throw new HawserError('request_invalid', `"${text}" is not the address of a server: write https://host:port.`, {
+      value: text,
+    });
+  const secure = url.protocol === 'https:';
+  return { secure, host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || (secure ? 443 : 80)) };
+}
+
+const DEFAULT_CONNECTIONS = 16;
+const DEFAULT_STALL_MS = 20_000;
