@@ -1,0 +1,142 @@
+/** Uploads: created, filled with blocks in any order, completed. */
+import { requestBody } from '../request-body.ts';
+import type { App, RouteContext } from '../route-context.ts';
+import {
+  BlocksAnswer,
+  BlocksQuery,
+  bytesOf,
+  CompleteBody,
+  Empty,
+  EntryAnswer,
+  IdParams,
+  NoQuery,
+  NotYetAnswer,
+  UploadAnswer,
+  UploadBody,
+  UploadsAnswer,
+  UploadsQuery,
+} from '../schemas.ts';
+import { attributes, entryForm, uploadForm } from '../wire-forms.ts';
+
+export const BLOCKS_TYPE = 'application/vnd.hawser.blocks';
+export const DIGESTS_TYPE = 'application/vnd.hawser.digests';
+
+export function uploadRoutes(app: App, { engine, limits }: RouteContext): void {
+  const tags = ['uploads'];
+  const config = { needs: 'write' } as const;
+
+  app.post(
+    '/api/v1/uploads',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Begin one, or go on with an unfinished one',
+        querystring: NoQuery,
+        body: UploadBody,
+        response: { 200: UploadAnswer, 201: UploadAnswer },
+      },
+    },
+    async ({ principal, body }, reply) => {
+      const { path, size, transfer, overwrite, digest } = body;
+      const status = await engine.createUpload(principal, {
+        path,
+        size,
+        ...attributes(body),
+        ...(transfer === undefined ? {} : { transfer }),
+        ...(overwrite === undefined ? {} : { overwrite }),
+        ...(digest === undefined ? {} : { digest }),
+      });
+      // A file that is in place already has no upload to point at.
+      if (status.state === 'receiving') reply.header('location', `uploads/${status.id}`);
+      return reply.code(status.resumed || status.state === 'done' ? 200 : 201).send(uploadForm(status));
+    },
+  );
+
+  app.get(
+    '/api/v1/uploads',
+    { config, schema: { tags, summary: 'Unfinished ones', querystring: UploadsQuery, response: { 200: UploadsAnswer } } },
+    async ({ principal, query: { limit = 100, after } }) => {
+      const uploads = await engine.listUploads(principal, { limit, ...(after === undefined ? {} : { after }) });
+      return { uploads: uploads.map(uploadForm), next: uploads.length === limit ? uploads.at(-1)!.id : null };
+    },
+  );
+
+  app.get(
+    '/api/v1/uploads/:id',
+    { config, schema: { tags, summary: 'One', params: IdParams, querystring: NoQuery, response: { 200: UploadAnswer } } },
+    async ({ principal, params: { id } }) => uploadForm(await engine.getUpload(principal, id)),
+  );
+
+  app.get(
+    '/api/v1/uploads/:id/blocks',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Digests of the blocks that are safe',
+        params: IdParams,
+        querystring: NoQuery,
+        response: { 200: bytesOf(DIGESTS_TYPE) },
+      },
+    },
+    async ({ principal, params: { id } }, reply) => {
+      const records = await engine.uploadDigests(principal, id);
+      return reply.type(DIGESTS_TYPE).send(records as unknown as string);
+    },
+  );
+
+  app.register(async (raw: App) => {
+    // The stream itself is the body: fastify does not touch it.
+    raw.removeAllContentTypeParsers();
+    raw.addContentTypeParser(BLOCKS_TYPE, (_request, _payload, done) => done(null));
+    raw.put(
+      '/api/v1/uploads/:id/blocks',
+      {
+        config,
+        schema: {
+          tags,
+          summary: 'Block frames; answered when they are safe',
+          consumes: [BLOCKS_TYPE],
+          params: IdParams,
+          querystring: BlocksQuery,
+          response: { 200: BlocksAnswer },
+        },
+      },
+      async (request, reply) => {
+        const { principal, params, query } = request;
+        const body = requestBody(request.raw, reply.raw, { idleMs: limits.bodyIdleMs });
+        return await engine.receiveBlocks(principal, params.id, query.epoch, body, body.fail);
+      },
+    );
+  });
+
+  app.post(
+    '/api/v1/uploads/:id/complete',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Verify and publish',
+        params: IdParams,
+        querystring: NoQuery,
+        body: CompleteBody,
+        response: { 200: EntryAnswer, 202: NotYetAnswer },
+      },
+    },
+    async ({ principal, params: { id }, body }, reply) => {
+      const answer = await engine.completeUpload(principal, id, body);
+      if (answer.done) return reply.code(200).send(entryForm(answer.value));
+      return reply.code(202).header('retry-after', '1').send({ hashedBytes: answer.hashedBytes, size: answer.size });
+    },
+  );
+
+  app.delete(
+    '/api/v1/uploads/:id',
+    { config, schema: { tags, summary: 'Drop it', params: IdParams, querystring: NoQuery, response: { 204: Empty } } },
+    async ({ principal, params: { id } }, reply) => {
+      await engine.removeUpload(principal, id);
+      return reply.code(204).send(null);
+    },
+  );
+}
