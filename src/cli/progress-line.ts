@@ -1,0 +1,69 @@
+/** Progress as one line of text: pure, so that every width can be tested. */
+import type { TransferEvent } from '../client/contract.ts';
+import { formatBytes, formatDuration, formatRate } from '../core/units.ts';
+import { cellsOf, printable, shorten } from './printable.ts';
+
+export type ProgressEvent = Extract<TransferEvent, { type: 'progress' }>;
+
+/** "42%  1.2 GiB of 2.9 GiB  11.2 MB/s  ETA 1 min 23 s  https": for logs. */
+export function plainLine(event: ProgressEvent, verbose: boolean): string {
+  return facts(event, verbose).join('  ');
+}
+
+/**
+ * The bar, at most `columns` - 1 cells wide so that no terminal wraps it. `status` (a retry and its reason) takes the place of
+ * the file's name. What does not fit is left out: the name first, then the bar, then facts from the right.
+ */
+export function barLine(event: ProgressEvent, status: string | null, columns: number, verbose: boolean): string {
+  const room = Math.max(columns - 1, 1);
+  const [percent = '', ...rest] = facts(event, verbose);
+  const tail = status === null ? printable(event.current) : printable(status);
+  let kept = rest;
+  const width = () => cellsOf([percent, ...kept].join('  '));
+  while (kept.length > 0 && width() > room) kept = kept.slice(0, -1);
+  const left = room - width();
+  const tailCells = Math.min(cellsOf(tail), Math.max(left - 2 - (BAR_MIN_CELLS + 2), 0));
+  const shown = tailCells >= TAIL_MIN_CELLS || tailCells === cellsOf(tail) ? shorten(tail, tailCells) : '';
+  const barCells = Math.min(left - 2 - (shown === '' ? 0 : cellsOf(shown) + 2), BAR_MAX_CELLS);
+  const parts = [
+    percent,
+    ...(barCells >= BAR_MIN_CELLS ? [bar(event, barCells)] : []),
+    ...kept,
+    ...(shown === '' ? [] : [shown]),
+  ];
+  return shorten(parts.join('  '), room);
+}
+
+export function percentOf(event: ProgressEvent): number | null {
+  if (!event.totalKnown) return null;
+  // 100 % is said when everything is there, not when it rounds up to it.
+  if (event.bytesTotal <= 0) return event.filesDone >= event.filesTotal ? 100 : 0;
+  return Math.max(0, Math.min(100, Math.floor((event.bytesDone / event.bytesTotal) * 100)));
+}
+
+function facts(event: ProgressEvent, verbose: boolean): string[] {
+  const percent = percentOf(event);
+  const total =
+    event.totalKnown || event.bytesTotal > 0 ? ` of ${formatBytes(event.bytesTotal)}${event.totalKnown ? '' : '+'}` : '';
+  const files = event.filesTotal > 1 ? [`${event.filesDone}/${event.filesTotal}${event.totalKnown ? '' : '+'} files`] : [];
+  return [
+    percent === null ? '  ?%' : `${String(percent).padStart(3)}%`,
+    `${formatBytes(event.bytesDone)}${total}`,
+    formatRate(event.bytesPerSecond),
+    ...(event.etaMs === null ? [] : [`ETA ${formatDuration(event.etaMs)}`]),
+    ...files,
+    verbose ? `${event.path.transport} x${event.streams}, chunks of ${formatBytes(event.chunkBytes)}` : event.path.transport,
+  ];
+}
+
+function bar(event: ProgressEvent, cells: number): string {
+  const inner = cells - 2;
+  const percent = percentOf(event);
+  if (percent === null) return `[${' '.repeat(inner)}]`;
+  const filled = Math.floor((percent / 100) * inner);
+  return `[${'='.repeat(filled)}${filled < inner ? '>' : ''}${' '.repeat(Math.max(inner - filled - 1, 0))}]`;
+}
+
+const BAR_MIN_CELLS = 10;
+const BAR_MAX_CELLS = 32;
+const TAIL_MIN_CELLS = 8;
