@@ -94,6 +94,13 @@ export const CODES = {
   // Room.
   no_space: fact(507, EXIT.noSpace, 'quota', false, 'There is no space left on the server'),
   quota_exceeded: fact(507, EXIT.noSpace, 'quota', false, 'The quota is used up'),
+  other_file_system: fact(
+    500,
+    EXIT.failed,
+    'internal',
+    false,
+    'The name lies on another file system than the server keeps its state on',
+  ),
   read_only: fact(500, EXIT.failed, 'internal', false, 'The server cannot write to its folder'),
   local_no_space: fact(0, EXIT.noSpace, 'quota', false, 'There is no space left on this machine'),
   local_io: fact(0, EXIT.failed, 'request', false, 'A local file could not be read or written'),

@@ -9,6 +9,16 @@ import { type Blake3, createBlake3 } from './blake3.ts';
 
 export type ReadBack = (position: number, into: Uint8Array) => Promise<number>;
 
+/** Bytes that may still be kept in memory, shared by all uploads of a server. */
+export interface MemoryBudget {
+  left: number;
+}
+
+interface Early {
+  readonly data: Uint8Array;
+  readonly release: () => void;
+}
+
 export class HashFrontier {
   readonly #blockBytes: number;
   readonly #read: ReadBack;
@@ -20,10 +30,14 @@ export class HashFrontier {
   #running: Promise<void> | null = null;
   /** Blocks that can be read back. */
   readonly #written = new RangeSet();
+  /** Written blocks that came early and are still in memory. */
+  readonly #early = new Map<number, Early>();
+  readonly #budget: MemoryBudget;
 
-  constructor(blockBytes: number, read: ReadBack) {
+  constructor(blockBytes: number, read: ReadBack, budget: MemoryBudget = { left: 0 }) {
     this.#blockBytes = blockBytes;
     this.#read = read;
+    this.#budget = budget;
   }
 
   get position(): number {
@@ -37,12 +51,45 @@ export class HashFrontier {
     if (this.#running || at !== this.#position) return false;
     this.#hash.update(data);
     this.#position += data.length;
+    this.#takeEarly();
     return true;
+  }
+
+  /**
+   * The block is written and came early: it is kept in memory until its turn when there is room, so that it need not be read
+   * back. `release` is called when `data` is free again, which may be now.
+   */
+  keep(index: number, data: Uint8Array, release: () => void): void {
+    const isEarly = index * this.#blockBytes > this.#position && !this.#early.has(index);
+    if (!isEarly || this.#budget.left < data.length) {
+      release();
+      return;
+    }
+    this.#budget.left -= data.length;
+    this.#early.set(index, { data, release });
+  }
+
+  #takeEarly(): void {
+    for (;;) {
+      const index = this.#position / this.#blockBytes;
+      const early = this.#early.get(index);
+      if (!early) return;
+      this.#hash.update(early.data);
+      this.#position += early.data.length;
+      this.#drop(index, early);
+    }
+  }
+
+  #drop(index: number, { data, release }: Early): void {
+    this.#early.delete(index);
+    this.#budget.left += data.length;
+    release();
   }
 
   /** The blocks [start, end) are on disk and can be read back. Catches up when the frontier stands before a run of such blocks. */
   handleWritten(start: number, end = start + 1): void {
     this.#written.add(start, end);
+    if (!this.#running) this.#takeEarly();
     const next = Math.floor(this.#position / this.#blockBytes);
     if (!this.#running && end > next + 1 && this.#written.covers(next, Math.min(end, next + CATCH_UP_BLOCKS))) {
       // A failed read shows again, and is reported, when the digest is asked for.
@@ -53,10 +100,14 @@ export class HashFrontier {
   /** A block stopped being what was hashed or written: its write failed, or other bytes are to take its place. */
   handleLost(index: number): void {
     this.#written.remove(index, index + 1);
+    const early = this.#early.get(index);
+    if (early) this.#drop(index, early);
     if (index * this.#blockBytes < this.#position) this.reset();
   }
 
+  /** Starts over, from the disk. */
   reset(): void {
+    for (const [index, early] of this.#early) this.#drop(index, early);
     this.#hash = createBlake3();
     this.#position = 0;
     this.#generation++;
@@ -90,6 +141,7 @@ export class HashFrontier {
   async settle(): Promise<void> {
     this.#generation++;
     await this.#running?.catch(() => undefined);
+    for (const [index, early] of this.#early) this.#drop(index, early);
   }
 
   /** Where the run of written blocks that begins at the frontier ends. */
@@ -117,7 +169,13 @@ export class HashFrontier {
       if (got === 0) return;
       this.#hash.update(buffer.subarray(0, got));
       this.#position += got;
+      this.#passEarly();
     }
+  }
+
+  /** Forgets the early blocks that were read back after all. */
+  #passEarly(): void {
+    for (const [index, early] of this.#early) if (index * this.#blockBytes < this.#position) this.#drop(index, early);
   }
 }
 

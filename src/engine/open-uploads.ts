@@ -24,6 +24,7 @@ export interface UploadContext {
 export type OpenUploads = ReturnType<typeof createOpenUploads>;
 
 export function createOpenUploads(context: UploadContext) {
+  const budget = { left: EARLY_BYTES };
   const { files, meta, clock } = context;
   const sessions = new Map<string, Promise<UploadSession>>();
 
@@ -52,7 +53,7 @@ export function createOpenUploads(context: UploadContext) {
       blocks.safe.remove(0, Number.MAX_SAFE_INTEGER);
       return await files.createStaging(record.id, record.size);
     });
-    return new UploadSession(record, staging, blocks, { meta, clock, onSafe: (bytes) => safe(record.id, bytes) });
+    return new UploadSession(record, staging, blocks, { meta, clock, budget, onSafe: (bytes) => safe(record.id, bytes) });
   }
 
   async function safe(id: string, bytes: number): Promise<void> {
@@ -99,10 +100,13 @@ export function createOpenUploads(context: UploadContext) {
     },
 
     close: closeSession,
+    budget,
     ids: (): string[] => [...sessions.keys()],
     onSafe: (id: string) => (bytes: number) => safe(id, bytes),
   };
 }
 
 const MAX_SESSIONS = 256;
+/** Blocks that wait in memory for their turn to be hashed, of all uploads together. */
+const EARLY_BYTES = 48 << 20;
 const RENEW_EVERY_MS = 60_000;

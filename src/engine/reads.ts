@@ -142,10 +142,13 @@ export function createReads(context: ReadContext) {
       }
       const digest = toHex(hash.digest());
       const record = await meta.getFile(entry.path);
-      const recorded = record?.version === entry.version ? record.digest : null;
+      // A change that left size and time as they were is damage, or meant to be hidden: what was recorded still counts.
+      const looksSame = record && record.size === entry.size && record.mtimeNs === entry.mtimeNs;
+      const recorded = record && (record.version === entry.version || looksSame) ? record.digest : null;
       const now = await files.stat(entry.path, { follow: true });
-      if (recorded === null && now.version === entry.version) await meta.recordFiles([recordOf(entry, digest, null)]);
-      return { info: fileInfo(entry, recorded === null ? recordOf(entry, digest, null) : record), digest, recorded };
+      if ((recorded === null || recorded === digest) && now.version === entry.version)
+        await meta.recordFiles([recordOf(entry, digest, recorded === digest ? record?.mtimeNs : null)]);
+      return { info: fileInfo(entry, recordOf(entry, digest, recorded === digest ? record?.mtimeNs : null)), digest, recorded };
     } finally {
       await file.close();
     }

@@ -127,6 +127,7 @@ export function createTransfers(context: {
       const record = await load(who, id);
       if (record.state !== 'active' && record.state !== 'paused') {
         if (change.state === record.state) return record;
+        if (record.state === 'cancelled') check({ record });
         throw new HawserError(
           'transfer_ended',
           `The transfer ${id} is already ${record.state}: nothing about it changes any more.`,

@@ -73,7 +73,12 @@ export function createUploadCreation(context: UploadContext, open: OpenUploads) 
     const copy = request.digest === undefined ? null : await copyKnown(record, request.digest);
     const staging = copy ?? (await files.createStaging(record.id, record.size));
     await meta.addUpload(record);
-    const opened = new UploadSession(record, staging, new BlockMap(), { meta, clock, onSafe: open.onSafe(record.id) });
+    const opened = new UploadSession(record, staging, new BlockMap(), {
+      meta,
+      clock,
+      budget: open.budget,
+      onSafe: open.onSafe(record.id),
+    });
     if (copy) {
       opened.copied = true;
       opened.frontier.handleWritten(0, Math.ceil((record.size ?? 0) / record.blockBytes));

@@ -37,13 +37,12 @@ export function createReceiving(context: UploadContext, open: OpenUploads) {
 
     const store = async (offset: number, digest: Uint8Array, data: Uint8Array) => {
       try {
-        const stored = await current.store(epoch, current.checkPlace(offset, data.length), digest, data);
+        const index = current.checkPlace(offset, data.length);
+        const stored = await current.store(epoch, index, digest, data, () => pool.give(data));
         batches.add(stored.safe);
         accepted += data.length;
       } catch (error) {
         failure ??= error;
-      } finally {
-        pool.give(data);
       }
     };
     const proceed = () => {

@@ -8,7 +8,7 @@ import type { StagingFile } from '../store/files/contract.ts';
 import type { MetaStore, UploadRecord } from '../store/meta/contract.ts';
 import { type BlockMap, FORGOTTEN, joinRuns } from './block-map.ts';
 import type { Clock } from './clock.ts';
-import { HashFrontier } from './hash-frontier.ts';
+import { HashFrontier, type MemoryBudget } from './hash-frontier.ts';
 
 /** Blocks that are written and become safe together, with one sync and one record. */
 interface Batch {
@@ -49,7 +49,7 @@ export class UploadSession {
     record: UploadRecord,
     staging: StagingFile,
     blocks: BlockMap,
-    context: { meta: MetaStore; clock: Clock; onSafe: (bytes: number) => Promise<void> },
+    context: { meta: MetaStore; clock: Clock; budget: MemoryBudget; onSafe: (bytes: number) => Promise<void> },
   ) {
     this.record = record;
     this.staging = staging;
@@ -58,7 +58,7 @@ export class UploadSession {
     this.#clock = context.clock;
     this.#onSafe = context.onSafe;
     this.lastUsedMs = this.#flushedMs = context.clock.now();
-    this.frontier = new HashFrontier(record.blockBytes, (position, into) => staging.read(position, into));
+    this.frontier = new HashFrontier(record.blockBytes, (position, into) => staging.read(position, into), context.budget);
     for (const [start, end] of blocks.safe.entries()) this.frontier.handleWritten(start, end);
   }
 
@@ -101,24 +101,38 @@ export class UploadSession {
   }
 
   /**
-   * Writes one verified block; `data` is free again when this resolves. The block is safe when the `safe` that comes back has
-   * resolved, which a `flush` brings about.
+   * Writes one verified block. It is safe when the `safe` that comes back has resolved, which a `flush` brings about. `release` is
+   * called, once, when `data` is free again: when it is written, or later, when it had to wait for its turn to be hashed.
    */
-  async store(epoch: number, index: number, digest: Uint8Array, data: Uint8Array): Promise<{ safe: Promise<void> }> {
-    while (this.#writing.has(index)) await this.#writing.get(index)?.catch(() => undefined);
-    // Looked at after the wait: what an older client sent may not land any more.
-    this.checkEpoch(epoch);
-    if (this.#sealed) {
-      throw new HawserError('busy', `The upload of "${this.record.path}" is being completed: no block of it can change now.`, {
-        retryAfterMs: 1000,
-      });
-    }
-    const write = this.#write(index, digest, data);
-    this.#writing.set(index, write);
+  async store(
+    epoch: number,
+    index: number,
+    digest: Uint8Array,
+    data: Uint8Array,
+    release: () => void,
+  ): Promise<{ safe: Promise<void> }> {
+    let kept = false;
     try {
-      return await write;
+      while (this.#writing.has(index)) await this.#writing.get(index)?.catch(() => undefined);
+      // Looked at after the wait: what an older client sent may not land any more.
+      this.checkEpoch(epoch);
+      if (this.#sealed) {
+        throw new HawserError('busy', `The upload of "${this.record.path}" is being completed: no block of it can change now.`, {
+          retryAfterMs: 1000,
+        });
+      }
+      const write = this.#write(index, digest, data);
+      this.#writing.set(index, write);
+      try {
+        const stored = await write;
+        kept = stored !== ALREADY_SAFE;
+        return stored;
+      } finally {
+        this.#writing.delete(index);
+      }
     } finally {
-      this.#writing.delete(index);
+      if (kept) this.frontier.keep(index, data, release);
+      else release();
     }
   }
 

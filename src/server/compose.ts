@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { HawserError } from '../core/errors.ts';
 import { createEngine } from '../engine/engine.ts';
 import { openFileSystemStore } from '../store/files/filesystem.ts';
 import type { MetaStore } from '../store/meta/contract.ts';
@@ -52,8 +53,8 @@ export interface RunningServer {
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const { dir, state = join(dir, '.hawser'), plainHttp = false } = options;
-  await mkdir(dir, { recursive: true });
-  await mkdir(state, { recursive: true, mode: 0o700 });
+  await makeFolder(dir, 0o755);
+  await makeFolder(state, 0o700);
   // What was opened is closed in reverse, also when a later step fails.
   const closers: (() => void | Promise<void>)[] = [];
   const closeAll = async () => {
@@ -162,3 +163,25 @@ async function within(limitMs: number, work: Promise<unknown>): Promise<void> {
 }
 
 const SWEEP_MS = 10 * 60_000;
+
+/** Node's recursive mkdir says "not found" of a disk that is read-only, so the plain one goes first. */
+async function makeFolder(path: string, mode: number): Promise<void> {
+  const failure = await mkdir(path, { mode }).catch((error: NodeJS.ErrnoException) => error);
+  if (!(failure instanceof Error) || failure.code === 'EEXIST') return;
+  if (failure.code === 'ENOENT') {
+    await mkdir(path, { recursive: true, mode });
+    return;
+  }
+  if (failure.code === 'EROFS' || failure.code === 'EACCES' || failure.code === 'EPERM') {
+    const why = failure.code === 'EROFS' ? 'its file system is mounted read-only' : 'permission is denied';
+    throw new HawserError(
+      'read_only',
+      `The folder "${path}" cannot be made: ${why}. Serve another folder, or keep the state elsewhere (--state).`,
+      {
+        value: path,
+        cause: failure,
+      },
+    );
+  }
+  throw failure;
+}

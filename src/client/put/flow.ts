@@ -18,6 +18,9 @@ export function createFlow(options: TransferOptions, rttMs: () => number | null)
   const adaptive = new Adaptive({ maxStreams: MAX_STREAMS, fixedStreams: options.parallel, fixedChunkBytes: options.chunkBytes });
   return {
     get streams() {
+      // Next door, one body at a time fills the link, and its blocks arrive in order: neither side reads anything twice.
+      const rtt = rttMs();
+      if (options.parallel === undefined && rtt !== null && rtt < NEXT_DOOR_MS) return 1;
       return adaptive.streams;
     },
     get chunkBytes() {
@@ -36,5 +39,7 @@ export function createFlow(options: TransferOptions, rttMs: () => number | null)
 }
 
 const MAX_STREAMS = 16;
+/** Less than any wide-area link has, more than a loaded machine takes to answer itself. */
+const NEXT_DOOR_MS = 1.5;
 /** One travels while the server stores another, and a third waits; each holds its memory. */
 const MAX_PACKS = 3;

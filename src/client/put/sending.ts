@@ -73,11 +73,11 @@ export function createSending(options: SendingOptions): Sending {
     waiting = [];
   }
 
-  async function send(first: number, end: number): Promise<void> {
+  async function send(first: number, end: number, onSent: () => void): Promise<void> {
     let run: [number, number] | null = [first, end];
     try {
       run = await whatIsLeft(first, end);
-      if (run) await sendRun(...run);
+      if (run) await sendRun(...run, onSent);
     } catch (error) {
       if (run) missing.add(...run);
       if (!canRetry(error) && !isPause(error)) fail(error);
@@ -87,11 +87,11 @@ export function createSending(options: SendingOptions): Sending {
     }
   }
 
-  async function sendRun(first: number, end: number): Promise<void> {
+  async function sendRun(first: number, end: number, onSent: () => void): Promise<void> {
     const { frames, contentLength } = options.body(first, end);
     // The transport reports a body that fails in its own words; ours say what happened to the file.
     let bodyError: unknown;
-    const watched = watch(frames, (error) => {
+    const watched = watch(frames, onSent, (error) => {
       bodyError = error;
     });
     job.meter.current(options.path);
@@ -145,7 +145,7 @@ export function createSending(options: SendingOptions): Sending {
       const end = Math.min(missing.runEnd(first), first + blocks);
       missing.remove(first, end);
       inFlight++;
-      return { bytes: options.bytesOf(first, end), send: () => send(first, end), abandon: fail };
+      return { bytes: options.bytesOf(first, end), send: (onSent) => send(first, end, onSent), abandon: fail };
     },
     add(first, end) {
       missing.add(first, end);
@@ -174,10 +174,12 @@ export function createSending(options: SendingOptions): Sending {
 
 async function* watch(
   frames: AsyncGenerator<Uint8Array, void, undefined>,
+  onEnd: () => void,
   onError: (error: unknown) => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   try {
     yield* frames;
+    onEnd();
   } catch (error) {
     onError(error);
     throw error;

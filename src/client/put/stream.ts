@@ -79,10 +79,19 @@ export async function uploadStream(job: Job, streams: Streams, source: AsyncIter
     const digest = whole.digest();
     await complete(job, status, size, toHex(digest));
     job.outcomes.done(path, size, digest);
+  } catch (error) {
+    // A stream cannot be read again, so what arrived of it is of no use, and may be what fills the disk.
+    if (!isTakenOver(error)) await api.removeUpload(status.id).catch(() => undefined);
+    throw error;
   } finally {
     streams.remove(sending);
     await sending.stop();
   }
+}
+
+/** The upload belongs to a newer client, or is gone already. */
+function isTakenOver(error: unknown): boolean {
+  return error instanceof HawserError && ['superseded', 'transfer_cancelled', 'upload_not_found'].includes(error.code);
 }
 
 interface BlockSink {

@@ -18,8 +18,11 @@ export interface Outgoing {
 
 export interface Chunk {
   readonly bytes: number;
-  /** Resolves when the bytes are safe, or when what went wrong is the file's own matter; rejects with what may be tried again. */
-  send(): Promise<void>;
+  /**
+   * Resolves when the bytes are safe, or when what went wrong is the file's own matter; rejects with what may be tried again.
+   * `onSent` is called when all of them have left and only the answer is missing.
+   */
+  send(onSent: () => void): Promise<void>;
   /** Sending has been tried for long enough: the file fails with this. */
   abandon(error: unknown): void;
 }
@@ -35,8 +38,14 @@ export interface Streams {
 
 export function createStreams(job: Job, flow: Flow): Streams {
   const files = new Set<Outgoing>();
-  const slots = createSlots(() => job.options.parallel ?? Math.max(flow.streams, flow.packs));
+  const slots = createSlots(() => job.options.parallel ?? Math.max(mostRequests(), flow.packs));
   let running = 0;
+  /** Of those, the ones that have sent all and wait for the answer: the link is free for another. */
+  let waiting = 0;
+
+  function mostRequests(): number {
+    return job.options.parallel ?? Math.max(flow.streams, Math.min(2 * flow.streams, MOST_REQUESTS));
+  }
 
   function nextReady(): Outgoing | null {
     for (const file of files) if (file.ready) return file;
@@ -45,7 +54,7 @@ export function createStreams(job: Job, flow: Flow): Streams {
 
   function wake(): void {
     slots.handleLimit();
-    while (running < flow.streams && !job.signal.aborted && nextReady()) {
+    while (running - waiting < flow.streams && running < mostRequests() && !job.signal.aborted && nextReady()) {
       running++;
       void run();
     }
@@ -56,16 +65,26 @@ export function createStreams(job: Job, flow: Flow): Streams {
     for (;;) {
       const release = await slots.acquire();
       // Fewer streams may be wanted by now, or others may have taken all there was.
-      const file = running > flow.streams || job.signal.aborted ? null : nextReady();
+      const file = running - waiting > flow.streams || job.signal.aborted ? null : nextReady();
       if (!file) {
         running--;
         release();
         return;
       }
       const chunk = file.take(flow.chunkBytes, flow.streams);
+      let sent = false;
+      const handleSent = () => {
+        if (sent) return;
+        sent = true;
+        waiting++;
+        wake();
+      };
+      const handleAnswer = () => {
+        if (sent) waiting--;
+      };
       try {
         const startedMs = performance.now();
-        await chunk.send();
+        await chunk.send(handleSent).finally(handleAnswer);
         flow.handleSent(chunk.bytes, startedMs);
         release();
         wake();
@@ -92,3 +111,6 @@ export function createStreams(job: Job, flow: Flow): Streams {
     wake,
   };
 }
+
+/** Connections are as many. */
+const MOST_REQUESTS = 16;

@@ -56,7 +56,10 @@ function explain(errno: string, name: string, purpose: Purpose): [ErrorCode, str
     case 'EILSEQ':
       return ['path_invalid', `The server's file system does not take the name ${name}: use another.`];
     case 'EXDEV':
-      return ['io_error', `${name} lies on another file system than the state folder, so nothing can be put there in one step.`];
+      return [
+        'other_file_system',
+        `${name} lies on another file system than the state folder, so nothing can be put there in one step: serve that folder by itself.`,
+      ];
     case 'EMFILE':
     case 'ENFILE':
       return ['busy', `The server has too many files open to use ${name} (${errno}): try again later.`];
