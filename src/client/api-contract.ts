@@ -81,7 +81,8 @@ export interface Api {
     request: { epoch: number; size: number; digest: string },
     options?: CallOptions,
   ): Promise<Slow<FileInfo>>;
-  removeUpload(id: string, options?: CallOptions): Promise<void>;
+  /** `epoch`: only while it is the newest, so that a client that was taken over removes nothing. */
+  removeUpload(id: string, options?: CallOptions & { epoch?: number }): Promise<void>;
 
   putPack(
     query: { transfer?: string; overwrite?: Overwrite },

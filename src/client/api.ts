@@ -109,7 +109,10 @@ function uploadCalls(
       const response = await call.open({ ...send('POST', at(id, '/complete'), request), ...stop(options) });
       return slow(response, answers.fileInfo, request.size);
     },
-    removeUpload: (id, options) => call.nothing({ method: 'DELETE', target: at(id), ...stop(options) }),
+    removeUpload: (id, options) => {
+      const epoch = options?.epoch === undefined ? '' : `?epoch=${options.epoch}`;
+      return call.nothing({ method: 'DELETE', target: at(id, epoch), ...stop(options) });
+    },
   };
 }
 

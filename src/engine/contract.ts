@@ -151,7 +151,8 @@ export interface Engine {
     onInterrupted?: (why: HawserError) => void,
   ): Promise<BlocksAccepted>;
   completeUpload(who: Principal, id: string, request: { epoch: number; size: number; digest: string }): Promise<Slow<FileInfo>>;
-  removeUpload(who: Principal, id: string): Promise<void>;
+  /** `epoch`: only while it is the newest (`superseded` otherwise). */
+  removeUpload(who: Principal, id: string, epoch?: number): Promise<void>;
   /** The plain way: the whole content as one stream; `expected` digests are verified before it is published. */
   putFile(
     who: Principal,

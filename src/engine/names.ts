@@ -57,7 +57,9 @@ export function createNames({ files, meta, inFlight }: { files: FileStore; meta:
       const record = await meta.getFile(from);
       const entry = await files.move(from, to, overwrite);
       await meta.moveFiles(from, to);
-      if (record?.version !== before.version) return fileInfo(entry, null);
+      // Somebody else's publish may have come in between: then these are not the bytes that the record is about.
+      const same = entry.size === before.size && entry.mtimeNs === before.mtimeNs;
+      if (record?.version !== before.version || !same) return fileInfo(entry, null);
       // A rename changes what the version is made of (the inode's change time) and not one byte.
       const moved = { ...record, path: to, version: entry.version };
       await meta.recordFiles([moved]);

@@ -9,6 +9,7 @@ import { blake3 } from './blake3.ts';
 import type { ByteSource, Overwrite, PackResult, Principal } from './contract.ts';
 import { recordOf } from './file-info.ts';
 import type { InFlight } from './in-flight.ts';
+import { createLimiter } from './limiter.ts';
 import { permit } from './permission.ts';
 import type { Live, Transfers } from './transfers.ts';
 
@@ -31,6 +32,7 @@ export interface PackContext {
 
 export function createPacks(context: PackContext) {
   const { files, meta, inFlight } = context;
+  const reading = createLimiter(READS_AT_ONCE, 256);
 
   async function receive(
     who: Principal,
@@ -159,16 +161,25 @@ export function createPacks(context: PackContext) {
     const paths = raw.map(parsePath);
     const gate = await context.transfers().admit(who, options.transfer);
     try {
-      for (let from = 0; from < paths.length; from += READ_TOGETHER) {
-        inFlight.checkOpen();
-        context.transfers().check(gate);
-        const group = paths.slice(from, from + READ_TOGETHER);
-        const [found, records] = await Promise.all([files.getMany(group, SMALL_FILE_BYTES), meta.getFiles(group)]);
-        const parts: Uint8Array[] = [];
-        for (const [i, path] of group.entries()) parts.push(...encodeFound(path, found[i], records.get(path)));
-        const piece = Buffer.concat(parts);
-        await context.transfers().pace(gate, piece.length);
-        yield piece;
+      const leave = await reading.enter();
+      try {
+        let together = READ_TOGETHER;
+        for (let from = 0; from < paths.length; ) {
+          inFlight.checkOpen();
+          context.transfers().check(gate);
+          const group = paths.slice(from, from + together);
+          from += group.length;
+          const [found, records] = await Promise.all([files.getMany(group, SMALL_FILE_BYTES), meta.getFiles(group)]);
+          const parts: Uint8Array[] = [];
+          for (const [i, path] of group.entries()) parts.push(...encodeFound(path, found[i], records.get(path)));
+          const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+          // As many at once as make a piece of a fair size: what a slow reader makes us hold is bounded by it.
+          together = Math.max(1, Math.min(READ_TOGETHER, Math.floor((group.length * PIECE_BYTES) / Math.max(1, bytes))));
+          await context.transfers().pace(gate, bytes);
+          yield Buffer.concat(parts);
+        }
+      } finally {
+        leave();
       }
     } finally {
       context.transfers().release(gate);
@@ -259,5 +270,8 @@ function openBatch() {
 const BATCH_ENTRIES = 512;
 const BATCH_BYTES = 4 << 20;
 const SLAB_BYTES = 1 << 20;
-const READ_TOGETHER = 64;
+const READ_TOGETHER = 16;
+const PIECE_BYTES = 512 * 1024;
+/** Each holds a piece or two in memory. */
+const READS_AT_ONCE = 32;
 const STAT_TOGETHER = 64;

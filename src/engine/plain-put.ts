@@ -44,6 +44,11 @@ export function createPlainPut(context: {
     try {
       staging = await files.createStaging(id, request.size);
       const { size, digest } = await fill(staging, body, expected, gate);
+      if (request.size !== null && size !== request.size) {
+        throw new HawserError('body_incomplete', `${size} of ${request.size} bytes came: send all of them again.`, {
+          value: size,
+        });
+      }
       await staging.sync();
       const entry = await staging.publish(path, size, {
         overwrite: request.overwrite ?? 'always',

@@ -14,6 +14,7 @@ import { type Clock, within } from './clock.ts';
 import type { FileInfo, OpenedFile, Principal, Slow, VerifyResult } from './contract.ts';
 import { checkFile, checkVersion, fileInfo, recordOf } from './file-info.ts';
 import type { InFlight } from './in-flight.ts';
+import { createLimiter } from './limiter.ts';
 import { permit } from './permission.ts';
 import type { Live, Transfers } from './transfers.ts';
 
@@ -36,6 +37,7 @@ export function createReads(context: ReadContext) {
   const { files, meta, clock, inFlight } = context;
   const pools = createBufferPools();
   const jobs = new Map<string, HashJob>();
+  const hashing = createLimiter(HASHES_AT_ONCE, 256);
 
   async function open(who: Principal, raw: string, options: { transfer?: string; version?: string } = {}): Promise<OpenedFile> {
     permit(who, 'read');
@@ -107,18 +109,19 @@ export function createReads(context: ReadContext) {
   }
 
   async function job(path: string, kind: 'digest' | 'verify'): Promise<HashJob> {
-    const file = await files.openRead(path);
-    const key = `${kind}\n${path}\n${file.entry.version}`;
+    const { version, size } = await files.stat(path, { follow: true });
+    const key = `${kind}\n${path}\n${version}`;
     const running = jobs.get(key);
-    if (running) {
-      await file.close();
-      return running;
-    }
-    const started: HashJob = {
-      hashedBytes: 0,
-      size: file.entry.size,
-      result: hashFile(file, (bytes) => (started.hashedBytes = bytes)),
+    if (running) return running;
+    const hash = async () => {
+      const leave = await hashing.enter();
+      try {
+        return await hashFile(await files.openRead(path), (bytes) => (started.hashedBytes = bytes));
+      } finally {
+        leave();
+      }
     };
+    const started: HashJob = { hashedBytes: 0, size, result: hash() };
     jobs.set(key, started);
     const forget = () => {
       // Kept for a moment: whoever was told "not yet" comes back for it.
@@ -280,5 +283,7 @@ function checkBlockBytes(blockBytes: number): void {
 }
 
 const PIECE_BYTES = 1 << 18;
+/** More would only make each other slower. */
+const HASHES_AT_ONCE = 4;
 const MAX_DIGEST_BYTES = 4 * 2 ** 30;
 const KEEP_RESULT_MS = 30_000;

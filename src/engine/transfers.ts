@@ -152,9 +152,17 @@ export function createTransfers(context: {
     resume: (who: Principal, id: string) => setState(who, id, ['paused'], 'active'),
 
     async cancel(who: Principal, id: string): Promise<TransferRecord> {
-      const record = await setState(who, id, ['active', 'paused'], 'cancelled');
-      await context.onCancelled(id);
-      return record;
+      const mark = () => setState(who, id, ['active', 'paused'], 'cancelled');
+      try {
+        const record = await mark();
+        await context.onCancelled(id);
+        return record;
+      } catch (error) {
+        if (!(error instanceof HawserError) || error.code !== 'no_space') throw error;
+        // A full disk does not even take the word "cancelled": what was staged goes first.
+        await context.onCancelled(id);
+        return await mark();
+      }
     },
 
     /** Opens the gate for one data request, or throws. `null`: a request that names no transfer. */

@@ -19,7 +19,12 @@ export function createCompletion(context: UploadContext, open: OpenUploads) {
     request: { epoch: number; size: number; digest: string },
   ): Promise<Slow<FileInfo>> {
     permit(who, 'write');
-    const record = await loadUpload(meta, who, id);
+    let record = await loadUpload(meta, who, id);
+    if (record.state === 'publishing' && !(await open.peek(id))) {
+      // The name was taken, or about to be, when something failed: finished now.
+      await recoverPublish(record);
+      record = await loadUpload(meta, who, id);
+    }
     if (record.state === 'done') return { done: true, value: await completed(record, request.digest) };
     inFlight.checkOpen();
     const current = await open.session(record);
@@ -28,13 +33,22 @@ export function createCompletion(context: UploadContext, open: OpenUploads) {
     current.checkComplete(request.size);
     const gate = await context.transfers().admit(who, current.record.transfer ?? undefined);
     try {
-      current.completing ??= inFlight.track(publish(current, request)).finally(() => {
-        current.completing = null;
-      });
-      const completing = current.completing as Promise<FileInfo>;
-      const waited = await within(clock, context.patienceMs, completing);
+      current.completing ??= {
+        digest: request.digest,
+        published: inFlight.track(publish(current, request)).finally(() => {
+          current.completing = null;
+        }),
+      };
+      const { digest, published } = current.completing;
+      if (digest !== request.digest) {
+        published.catch(() => undefined);
+        throw new HawserError('busy', `The upload ${id} is being completed with another digest: ask again.`, {
+          retryAfterMs: 1000,
+        });
+      }
+      const waited = await within(clock, context.patienceMs, published);
       if (waited) return { done: true, value: waited };
-      completing.catch(() => undefined);
+      published.catch(() => undefined);
       return { done: false, hashedBytes: current.frontier.position, size: request.size };
     } finally {
       context.transfers().release(gate);
@@ -74,8 +88,13 @@ export function createCompletion(context: UploadContext, open: OpenUploads) {
     try {
       info = await place(current.record, current.staging);
     } catch (error) {
-      // The name could not be taken (a folder stands there, the disk is full): the bytes stay, for another try.
-      current.record = (await meta.updateUpload(id, { state: 'receiving', updatedMs: clock.now() })) ?? current.record;
+      if ((await files.listStaging()).includes(id)) {
+        // The name could not be taken (a folder stands there, the disk is full): the bytes stay, for another try.
+        current.record = (await meta.updateUpload(id, { state: 'receiving', updatedMs: clock.now() })) ?? current.record;
+      } else {
+        // It was taken, and only what comes after failed: nothing may be written into that file any more.
+        open.forget(id);
+      }
       throw error;
     }
     open.forget(id);
@@ -116,7 +135,10 @@ export function createCompletion(context: UploadContext, open: OpenUploads) {
 
   async function recoverPublish(record: UploadRecord): Promise<void> {
     const now = clock.now();
-    const staging = await files.openStaging(record.id).catch(() => null);
+    const staging = await files.openStaging(record.id).catch((error) => {
+      if (error instanceof HawserError && error.code === 'not_found') return null;
+      throw error;
+    });
     if (!staging) {
       // The name was taken over in one step, so it is done; its digest is found again when somebody asks.
       await meta.updateUpload(record.id, { state: 'done', updatedMs: now, expiresMs: now + REMEMBER_DONE_MS });
@@ -126,8 +148,9 @@ export function createCompletion(context: UploadContext, open: OpenUploads) {
     try {
       await place(record, staging);
     } catch {
-      // Refused now (the name is a folder meanwhile, the disk is full): the sender sees why when it completes it again.
       await staging.close();
+      if (!(await files.listStaging()).includes(record.id)) return;
+      // Refused now (the name is a folder meanwhile, the disk is full): the sender sees why when it completes it again.
       await meta.updateUpload(record.id, { state: 'receiving', updatedMs: now });
     }
   }

@@ -5,7 +5,7 @@ import { blockBytesFor } from '../core/transfer/block-size.ts';
 import type { Entry } from '../store/files/contract.ts';
 import type { UploadRecord } from '../store/meta/contract.ts';
 import { BlockMap } from './block-map.ts';
-import { randomId } from './clock.ts';
+import { randomId, within } from './clock.ts';
 import type { FileInfo, Principal, UploadRequest, UploadStatus } from './contract.ts';
 import { fileInfo } from './file-info.ts';
 import type { OpenUploads, UploadContext } from './open-uploads.ts';
@@ -72,7 +72,13 @@ export function createUploadCreation(context: UploadContext, open: OpenUploads) 
     };
     const copy = request.digest === undefined ? null : await copyKnown(record, request.digest);
     const staging = copy ?? (await files.createStaging(record.id, record.size));
-    await meta.addUpload(record);
+    try {
+      await meta.addUpload(record);
+    } catch (error) {
+      await staging.close();
+      await files.removeStaging(record.id);
+      throw error;
+    }
     const opened = new UploadSession(record, staging, new BlockMap(), {
       meta,
       clock,
@@ -87,13 +93,18 @@ export function createUploadCreation(context: UploadContext, open: OpenUploads) 
     return uploadStatus(record, opened, { resumed: false });
   }
 
-  /** The same bytes under the same name, with the attributes that were asked for. */
+  /**
+   * The same bytes under the same name, with the attributes that were asked for. Without a digest, a file that arrived verified with
+   * this very size and time (nanoseconds) is the same: a client that died before it heard the answer need not send it again.
+   */
   async function alreadyThere(there: Entry, request: UploadRequest): Promise<FileInfo | null> {
-    if (request.digest === undefined || there.kind !== 'file' || there.size !== request.size) return null;
-    if (request.mtimeNs !== undefined && request.mtimeNs !== there.mtimeNs) return null;
-    if (request.mode !== undefined && (request.mode & 0o777) !== there.mode) return null;
+    if (there.kind !== 'file' || there.size !== request.size) return null;
     const info = fileInfo(there, await meta.getFile(there.path));
-    return info.digest === request.digest ? info : null;
+    if (info.digest === null || (request.digest === undefined && request.mtimeNs === undefined)) return null;
+    if (request.digest !== undefined && request.digest !== info.digest) return null;
+    if (request.mtimeNs !== undefined && request.mtimeNs !== info.mtimeNs) return null;
+    if (request.mode !== undefined && (request.mode & 0o777) !== there.mode) return null;
+    return info;
   }
 
   /** A copy, made by the store, of a file that is recorded with this digest. Verified when the upload is completed. */
@@ -114,12 +125,20 @@ export function createUploadCreation(context: UploadContext, open: OpenUploads) 
 
   async function takeOver(who: Principal, found: UploadRecord, request: UploadRequest): Promise<UploadStatus> {
     const current = await open.session(found);
-    if (current.completing && request.size !== current.record.size) {
-      await current.completing.catch(() => undefined);
-      return await createOne(who, found.path, request);
+    if (current.completing) {
+      // What is being published keeps the attributes and the digest it began with; then this is a new upload.
+      const published = current.completing.published.then(
+        () => true,
+        () => true,
+      );
+      if (await within(clock, context.patienceMs, published)) return await createOne(who, found.path, request);
+      throw new HawserError('busy', `"${found.path}" is being verified and published right now: try again in a moment.`, {
+        value: found.path,
+        retryAfterMs: 2000,
+      });
     }
     const epoch = await current.raiseEpoch();
-    if (current.copied && !current.completing) {
+    if (current.copied) {
       // What the copy brought is not recorded block by block: whoever sends now sends all of it.
       current.copied = false;
       current.frontier.reset();

@@ -6,6 +6,7 @@ import { createBufferPools } from './buffer-pool.ts';
 import type { BlocksAccepted, ByteSource, Principal } from './contract.ts';
 import type { OpenUploads, UploadContext } from './open-uploads.ts';
 import { permit } from './permission.ts';
+import type { UploadSession } from './upload-session.ts';
 import { loadUpload, unknownUpload } from './upload-status.ts';
 
 export function createReceiving(context: UploadContext, open: OpenUploads) {
@@ -23,9 +24,15 @@ export function createReceiving(context: UploadContext, open: OpenUploads) {
     inFlight.checkOpen();
     const record = await loadUpload(meta, who, id);
     if (record.state !== 'receiving') throw unknownUpload(id);
-    const current = await open.session(record);
-    current.checkEpoch(epoch);
-    const gate = await context.transfers().admit(who, current.record.transfer ?? undefined);
+    const gate = await context.transfers().admit(who, record.transfer ?? undefined);
+    let current: UploadSession;
+    try {
+      current = await open.session(record);
+      current.checkEpoch(epoch);
+    } catch (error) {
+      context.transfers().release(gate);
+      throw error;
+    }
     const { blockBytes } = current.record;
     const pool = pools(blockBytes);
     const arrived: { offset: number; digest: Uint8Array; data: Uint8Array }[] = [];
@@ -92,7 +99,8 @@ export function createReceiving(context: UploadContext, open: OpenUploads) {
     }
     const settled = await Promise.allSettled(batches);
     for (const one of settled) if (one.status === 'rejected') failure ??= one.reason;
-    if (failure instanceof HawserError && failure.code === 'superseded') context.transfers().check(gate);
+    // "Cancelled" goes before "taken over": a cancelled upload has a new epoch too.
+    if (epoch !== current.record.epoch) context.transfers().check(gate);
     if (failure) throw failure;
     current.checkEpoch(epoch);
     return { accepted, safeBytes: current.safeBytes() };

@@ -8,6 +8,7 @@ import type { StagingFile } from '../store/files/contract.ts';
 import type { MetaStore, UploadRecord } from '../store/meta/contract.ts';
 import { type BlockMap, FORGOTTEN, joinRuns } from './block-map.ts';
 import type { Clock } from './clock.ts';
+import type { FileInfo } from './contract.ts';
 import { HashFrontier, type MemoryBudget } from './hash-frontier.ts';
 
 /** Blocks that are written and become safe together, with one sync and one record. */
@@ -30,7 +31,7 @@ export class UploadSession {
   /** Set while the file is hashed and published: nothing may change any more. */
   #sealed = false;
   /** A completion that is under way, so that one asked for again joins it. */
-  completing: Promise<unknown> | null = null;
+  completing: { readonly digest: string; readonly published: Promise<FileInfo> } | null = null;
   lastUsedMs: number;
 
   readonly #meta: MetaStore;
@@ -89,7 +90,9 @@ export class UploadSession {
   checkPlace(offset: number, length: number): number {
     const { blockBytes, size } = this.record;
     const aligned = offset % blockBytes === 0 && length <= blockBytes;
-    const whole = size === null || length === Math.min(blockBytes, size - offset);
+    // Of unknown size: near what has come without a gap, so that far-off blocks of one byte cannot fill the memory.
+    const nearBytes = (this.blocks.safe.runEnd(0) + MAX_BLOCKS_AHEAD) * blockBytes;
+    const whole = size === null ? offset <= nearBytes : length === Math.min(blockBytes, size - offset);
     if (!aligned || !whole) {
       throw new HawserError(
         'frame_invalid',
@@ -279,5 +282,7 @@ function openBatch(): Batch {
 
 const ALREADY_SAFE = { safe: Promise.resolve() };
 
+/** Of a stream: far more than a client holds in memory. */
+const MAX_BLOCKS_AHEAD = 4096;
 /** Longest that a block waits for its sync while the request that brought it goes on. */
 const FLUSH_EVERY_MS = 1000;

@@ -2,6 +2,7 @@
  * Uploads: created, received in blocks, completed, resumed, taken over, dropped. The newest request wins; what is recorded is
  * always intact; a name appears only after the digest of the whole file matched.
  */
+import { HawserError } from '../core/errors.ts';
 import { encodeDigestRecords } from '../core/wire/digest-records.ts';
 import type { UploadRecord } from '../store/meta/contract.ts';
 import { BlockMap } from './block-map.ts';
@@ -26,11 +27,20 @@ export function createUploads(context: UploadContext) {
     const current = await open.peek(record.id);
     if (current) {
       await current.raiseEpoch();
-      await current.completing?.catch(() => undefined);
+      await current.completing?.published.catch(() => undefined);
     }
+    // Forgotten first, so that no request opens it again.
+    const forgotten = await meta.removeUpload(record.id).then(
+      () => true,
+      (error) => {
+        if (error instanceof HawserError && error.code === 'no_space') return false;
+        throw error;
+      },
+    );
     await open.close(record.id);
-    await meta.removeUpload(record.id);
     await files.removeStaging(record.id);
+    // A full disk takes no record; now it has room.
+    if (!forgotten) await meta.removeUpload(record.id);
   }
 
   return {
@@ -71,9 +81,19 @@ export function createUploads(context: UploadContext) {
       return encodeDigestRecords((current?.blocks ?? BlockMap.from(await meta.loadBlocks(id))).runs());
     },
 
-    async remove(who: Principal, id: string): Promise<void> {
+    async remove(who: Principal, id: string, epoch?: number): Promise<void> {
       permit(who, 'write');
-      await drop(await loadUpload(meta, who, id));
+      const record = await loadUpload(meta, who, id);
+      if (epoch !== undefined && epoch !== record.epoch) {
+        throw new HawserError(
+          'superseded',
+          `A newer client took over the upload of "${record.path}": it is not yours to remove.`,
+          {
+            value: id,
+          },
+        );
+      }
+      await drop(record);
     },
 
     /** Frees all that a transfer has staged. */
@@ -98,10 +118,12 @@ export function createUploads(context: UploadContext) {
 
     /** After a crash: finishes publishes that were under way, and frees staging files that no upload knows. */
     async recover(): Promise<void> {
-      for (;;) {
-        const halfway = await meta.listUploads({ limit: 100, state: 'publishing' });
+      for (let after: string | undefined; ; ) {
+        const halfway = await meta.listUploads({ limit: 100, state: 'publishing', ...(after === undefined ? {} : { after }) });
         if (halfway.length === 0) break;
-        for (const record of halfway) await recoverPublish(record);
+        // One that cannot be opened now stays as it is: it is finished when its sender asks, or at the next start.
+        for (const record of halfway) await recoverPublish(record).catch(() => undefined);
+        after = halfway.at(-1)?.id;
       }
       for (const id of await files.listStaging()) {
         const record = await meta.getUpload(id);

@@ -38,8 +38,9 @@ export function requestBody(request: IncomingMessage, response: ServerResponse, 
     // Not read(): that joins what has come since the last time into one piece, which copies every byte once more.
     request.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
     // A request that was over, or gone, before we listened says nothing more.
-    if (request.readableEnded) onEnd();
-    else if (request.destroyed) onClose();
+    // Over HTTP/2 one that was reset counts as ended too, so that is looked at first.
+    if (request.aborted || request.destroyed) onClose();
+    else if (request.readableEnded) onEnd();
     else continueBody(request, response);
   }
 
@@ -80,6 +81,10 @@ export function requestBody(request: IncomingMessage, response: ServerResponse, 
 
   function onEnd(): void {
     if (state !== 'open') return;
+    if (request.aborted) {
+      onClose();
+      return;
+    }
     state = 'ended';
     stop();
     if (queue.length > 0) return;

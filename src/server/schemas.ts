@@ -143,6 +143,7 @@ export const UploadAnswer = Type.Object({
 export const UploadsQuery = Type.Object({ limit: Type.Optional(Limit), after: Type.Optional(Id) }, strict);
 export const UploadsAnswer = Type.Object({ uploads: Type.Array(UploadAnswer), next: nullable(Type.String()) });
 export const BlocksQuery = Type.Object({ epoch: Count }, strict);
+export const DropQuery = Type.Object({ epoch: Type.Optional(Count) }, strict);
 export const BlocksAnswer = Type.Object({ accepted: Count, safeBytes: Count });
 export const CompleteBody = Type.Object({ epoch: Count, size: Count, digest: Digest }, strict);
 

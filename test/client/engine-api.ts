@@ -101,7 +101,7 @@ export function createEngineApi(store: FileStore = createMemoryStore()): EngineA
       call('putBlocks', options?.signal, () => engine.receiveBlocks(WHO, id, epoch, body('putBlocks', source))),
     completeUpload: (id, request, options) =>
       call('completeUpload', options?.signal, () => engine.completeUpload(WHO, id, request)),
-    removeUpload: (id, options) => call('removeUpload', options?.signal, () => engine.removeUpload(WHO, id)),
+    removeUpload: (id, options) => call('removeUpload', options?.signal, () => engine.removeUpload(WHO, id, options?.epoch)),
     putPack: (query, source, _length, options) =>
       call('putPack', options?.signal, () => engine.receivePack(WHO, query, body('putPack', source))),
     missingEntries: (entries, options) => call('missingEntries', options?.signal, () => engine.missingEntries(WHO, entries)),

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { HawserError } from '../../src/core/errors.ts';
 import { decodeDigestRecords } from '../../src/core/wire/digest-records.ts';
+import { createMemoryMeta } from '../../src/store/meta/memory.ts';
 import { body, content, digestOf, frame, frames, OTHER, openEngine, READER, refusal, send, WRITER } from './fixture.ts';
 
 const BLOCK = 65536;
@@ -287,5 +289,104 @@ describe('uploads', () => {
     await assert.rejects(receiving, refusal('shutting_down'));
     assert.deepEqual((await engine.getUpload(WRITER, upload.id)).safe, [[0, BLOCK]]);
     await assert.rejects(engine.createUpload(WRITER, { path: '/b', size: 1 }), refusal('shutting_down'));
+  });
+
+  it('does not publish the bytes of one client with the time of another that came while they were verified', async (t) => {
+    const { engine } = await openEngine(t);
+    const bytes = content(3_000_000);
+    const first = await engine.createUpload(WRITER, { path: '/a', size: bytes.length, mtimeNs: 1_000n });
+    await engine.receiveBlocks(WRITER, first.id, first.epoch, body(...frames(bytes, first)));
+    const completing = engine.completeUpload(WRITER, first.id, {
+      epoch: first.epoch,
+      size: bytes.length,
+      digest: digestOf(bytes),
+    });
+    const second = await engine.createUpload(WRITER, { path: '/a', size: bytes.length, mtimeNs: 2_000n });
+    assert.ok((await completing).done);
+    assert.equal((await engine.stat(WRITER, '/a')).mtimeNs, 1_000n);
+    assert.notEqual(second.id, first.id);
+  });
+
+  it('takes a file that arrived with this size and time for the same, and sends any other', async (t) => {
+    const { engine } = await openEngine(t);
+    const bytes = content(1000);
+    await send(engine, '/a', bytes, WRITER, { mtimeNs: 1_000n });
+    assert.equal((await engine.createUpload(WRITER, { path: '/a', size: 1000, mtimeNs: 1_000n })).state, 'done');
+    assert.equal((await engine.createUpload(WRITER, { path: '/a', size: 1000, mtimeNs: 1_001n })).state, 'receiving');
+    assert.equal((await engine.createUpload(WRITER, { path: '/a', size: 1000 })).state, 'receiving');
+  });
+
+  it('frees what it staged when the upload cannot be recorded', async (t) => {
+    const meta = createMemoryMeta({
+      beforeCommit: (method) => {
+        if (method === 'addUpload') throw new HawserError('no_space', 'There is no space left for the database: free some.');
+      },
+    });
+    const { engine, root } = await openEngine(t, { meta });
+    await assert.rejects(engine.createUpload(WRITER, { path: '/a', size: 10 }), refusal('no_space'));
+    assert.deepEqual(await readdir(join(root, '.hawser/staging')), []);
+  });
+
+  it('frees staging on a full disk, where nothing can be recorded before', async (t) => {
+    const full = { now: false };
+    const meta = createMemoryMeta({
+      beforeCommit: async (method) => {
+        if (!full.now || (method !== 'removeUpload' && method !== 'updateTransfer')) return;
+        full.now = (await readdir(join(root, '.hawser/staging'))).length > 0;
+        if (full.now) throw new HawserError('no_space', 'There is no space left for the database: free some.');
+      },
+    });
+    const { engine, root } = await openEngine(t, { meta });
+    const transfer = await engine.createTransfer(WRITER, { kind: 'upload', source: 'a', destination: '/a' });
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: 10, transfer: transfer.id });
+    full.now = true;
+    await engine.cancelTransfer(WRITER, transfer.id);
+    assert.deepEqual(await readdir(join(root, '.hawser/staging')), []);
+    await assert.rejects(engine.getUpload(WRITER, upload.id), refusal('upload_not_found'));
+  });
+
+  it('holds little memory for blocks that a stream scatters', async (t) => {
+    const { engine } = await openEngine(t);
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: null });
+    const far = frame(content(10), 0, BLOCK);
+    new DataView(far.buffer, far.byteOffset).setBigUint64(0, BigInt(upload.blockBytes) * 10_000n);
+    await assert.rejects(engine.receiveBlocks(WRITER, upload.id, upload.epoch, body(far)), refusal('frame_invalid'));
+  });
+
+  it('lets a client that was taken over remove nothing', async (t) => {
+    const { engine } = await openEngine(t);
+    const first = await engine.createUpload(WRITER, { path: '/a', size: null });
+    const second = await engine.createUpload(WRITER, { path: '/a', size: null });
+    await assert.rejects(engine.removeUpload(WRITER, first.id, first.epoch), refusal('superseded'));
+    await engine.removeUpload(WRITER, second.id, second.epoch);
+  });
+
+  it('tells the senders of a cancelled transfer that it was cancelled', async (t) => {
+    const { engine } = await openEngine(t);
+    const transfer = await engine.createTransfer(WRITER, { kind: 'upload', source: 'a', destination: '/a' });
+    const bytes = content(2 * BLOCK);
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: bytes.length, transfer: transfer.id });
+    const interrupted = Promise.withResolvers<string>();
+    const never = new Promise<void>(() => undefined);
+    const reached = Promise.withResolvers<void>();
+    const source = async function* () {
+      yield frames(bytes, upload, [0])[0]!;
+      reached.resolve();
+      await Promise.race([never, interrupted.promise]);
+    };
+    const receiving = engine.receiveBlocks(WRITER, upload.id, upload.epoch, source(), (why) => interrupted.resolve(why.code));
+    receiving.catch(() => undefined);
+    await reached.promise;
+    await engine.cancelTransfer(WRITER, transfer.id);
+    assert.equal(await interrupted.promise, 'transfer_cancelled');
+    await assert.rejects(receiving, refusal('transfer_cancelled'));
+  });
+
+  it('refuses a plain body that is shorter than it was announced', async (t) => {
+    const { engine } = await openEngine(t);
+    await send(engine, '/precious', content(100));
+    const putting = engine.putFile(WRITER, { path: '/precious', size: 100_000 }, body(content(5000)), {});
+    await assert.rejects(putting, refusal('body_incomplete'));
+    assert.equal((await engine.stat(READER, '/precious')).size, 100);
   });
 });

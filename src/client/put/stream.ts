@@ -81,7 +81,7 @@ export async function uploadStream(job: Job, streams: Streams, source: AsyncIter
     job.outcomes.done(path, size, digest);
   } catch (error) {
     // A stream cannot be read again, so what arrived of it is of no use, and may be what fills the disk.
-    if (!isTakenOver(error)) await api.removeUpload(status.id).catch(() => undefined);
+    if (!isTakenOver(error)) await api.removeUpload(status.id, { epoch: status.epoch }).catch(() => undefined);
     throw error;
   } finally {
     streams.remove(sending);

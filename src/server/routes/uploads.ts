@@ -6,6 +6,7 @@ import {
   BlocksQuery,
   bytesOf,
   CompleteBody,
+  DropQuery,
   Empty,
   EntryAnswer,
   IdParams,
@@ -133,9 +134,9 @@ export function uploadRoutes(app: App, { engine, limits }: RouteContext): void {
 
   app.delete(
     '/api/v1/uploads/:id',
-    { config, schema: { tags, summary: 'Drop it', params: IdParams, querystring: NoQuery, response: { 204: Empty } } },
-    async ({ principal, params: { id } }, reply) => {
-      await engine.removeUpload(principal, id);
+    { config, schema: { tags, summary: 'Drop it', params: IdParams, querystring: DropQuery, response: { 204: Empty } } },
+    async ({ principal, params: { id }, query: { epoch } }, reply) => {
+      await engine.removeUpload(principal, id, epoch);
       return reply.code(204).send(null);
     },
   );

@@ -134,10 +134,13 @@ async function publish(
       await handle.chmod(PRIVATE_MODE);
       throw error;
     }
-    await folder.sync();
-    const entry = entryOf(path, await handle.stat({ bigint: true }))!;
-    await handle.close();
-    return entry;
+    try {
+      await folder.sync();
+      return entryOf(path, await handle.stat({ bigint: true }))!;
+    } finally {
+      // The name is taken: whatever fails now, nothing may be written through this handle any more.
+      await handle.close();
+    }
   } finally {
     await folder.close();
   }
@@ -179,7 +182,8 @@ async function putInPlace(file: string, place: PathLike, overwrite: Overwrite): 
     if (!NO_HARD_LINKS.includes(errnoOf(error))) throw error;
     return rename(file, place);
   }
-  await unlink(file);
+  // It is in place: a second name in staging is cleared away later, and is no reason to say that it failed.
+  await unlink(file).catch(() => undefined);
 }
 
 /** A crash may have left it with the mode it was going to be published with. */

@@ -20,6 +20,11 @@ export function nodeSqliteDialect(database: DatabaseSync): Dialect {
       driver.beginTransaction = async (connection) => {
         await connection.executeQuery(CompiledQuery.raw('begin immediate'));
       };
+      const rollback = driver.rollbackTransaction.bind(driver);
+      driver.rollbackTransaction = async (connection) => {
+        // A full disk has SQLite roll back by itself; doing it again would fail and hide why.
+        if (database.isTransaction) await rollback(connection);
+      };
       return driver;
     },
   };

@@ -61,7 +61,7 @@ export function sqlUploads({ db, durably }: MetaDatabase): Pick<MetaStore, Metho
       // The staged file is gone once it is published. Without this record an upload in that moment would be taken for one
       // that lost its bytes.
       const row =
-        change.state === 'publishing'
+        change.state === 'publishing' || change.state === 'receiving'
           ? await durably((connection) => connection.executeQuery(query).then(({ rows }) => rows[0]))
           : await query.executeTakeFirst();
       return row === undefined ? null : fromRow(row);
