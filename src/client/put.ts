@@ -215,9 +215,12 @@ async function tellEnd({ api, transfer, meter, outcomes }: Job, error: unknown):
 
 function packLimits(capabilities: Capabilities, far: boolean): PackLimits {
   // Far away a request of its own costs more than its bytes.
-  const fileBytes = Math.min(capabilities.smallFileBytes, far ? FAR_FILE_BYTES : NEAR_FILE_BYTES);
+  const wanted = Math.min(capabilities.smallFileBytes, far ? FAR_FILE_BYTES : NEAR_FILE_BYTES);
+  const room = capabilities.packBytes - PACK_SPARE_BYTES;
+  // A pack that is all but full takes one more file. Where there is no room for any, packs only carry folders and links, one each.
+  const fileBytes = room > 0 ? Math.min(wanted, Math.floor(room / 2)) : -1;
   return {
-    packBytes: Math.max(0, Math.min(PACK_BYTES, capabilities.packBytes - fileBytes - PACK_SPARE_BYTES)),
+    packBytes: Math.max(1, Math.min(PACK_BYTES, room - fileBytes)),
     packEntries: Math.min(PACK_ENTRIES, capabilities.packEntries),
     fileBytes,
   };

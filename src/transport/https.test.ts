@@ -10,7 +10,7 @@ import { createServer as createTls } from 'node:tls';
 import { selfSigned } from '../../test/self-signed.ts';
 import { HawserError } from '../core/errors.ts';
 import type { Transport, TransportResponse } from './contract.ts';
-import { createHttpTransport, fetchFingerprint, type HttpTransportOptions } from './https.ts';
+import { createHttpTransport, type HttpTransportOptions } from './https.ts';
 
 const certificate = selfSigned();
 const cleanups: (() => void)[] = [];
@@ -563,16 +563,5 @@ describe('requests over TLS', () => {
     server.setSecureContext({ key: other.key, cert: other.cert });
     server.closeAllConnections();
     assert.equal((await refusalOf(ask())).code, 'certificate_changed');
-  });
-
-  it('shows the certificate of a server for a person to pin, and says nothing to it', async () => {
-    const { url, heard, allClosed } = await eavesdropper();
-    const { fingerprint, subject, validTo } = await fetchFingerprint(url);
-    assert.equal(fingerprint, certificate.fingerprint);
-    assert.equal(subject, 'CN=localhost');
-    assert.ok(Date.parse(validTo) > 0);
-    await allClosed();
-    assert.equal(heard.length, 0);
-    await assert.rejects(async () => fetchFingerprint('http://a'), { code: 'request_invalid' });
   });
 });

@@ -15,8 +15,6 @@ import type { TrustOptions } from './trust.ts';
 import { createTrust } from './trust.ts';
 import { createWatchdog } from './watchdog.ts';
 
-export { fetchFingerprint } from './trust.ts';
-
 export interface HttpTransportOptions extends TrustOptions {
   /** "https://host:port" or "http://host:port"; a path in it is the caller's to put before each target. */
   readonly url: string;

@@ -5,9 +5,8 @@
  */
 import { isIP } from 'node:net';
 import type { SecureContext, TLSSocket } from 'node:tls';
-import { connect, createSecureContext, getCACertificates } from 'node:tls';
+import { createSecureContext, getCACertificates } from 'node:tls';
 import { HawserError } from '../core/errors.ts';
-import { hostAndPort, networkFailure } from './failures.ts';
 
 export interface TrustOptions {
   /** SHA-256 of the certificate (DER), hex, with or without colons. Wins over `caCert`. */
@@ -66,46 +65,6 @@ export function normaliseFingerprint(text: string): string {
   if (/^[0-9a-f]{64}$/.test(hex)) return hex;
   throw new HawserError('request_invalid', `The fingerprint "${text}" is not a SHA-256: 64 hex digits, with or without colons.`, {
     value: text,
-  });
-}
-
-/**
- * The certificate that a server shows, for a person to compare and pin (`hawser login`). Sends nothing but the handshake.
- * Throws unreachable, protocol_error, request_invalid.
- */
-export function fetchFingerprint(
-  url: string,
-  options: { timeoutMs?: number } = {},
-): Promise<{ fingerprint: string; subject: string; validTo: string }> {
-  const { hostname, port, protocol } = new URL(url);
-  const host = hostname.replace(/^\[|\]$/g, '');
-  const where = hostAndPort(host, Number(port || 443));
-  if (protocol !== 'https:')
-    throw new HawserError('request_invalid', `"${url}" has no certificate: it does not begin with https://.`, { value: url });
-  return new Promise((resolve, reject) => {
-    const socket = connect({
-      ...HANDSHAKE,
-      ...serverName(host),
-      host,
-      port: Number(port || 443),
-      rejectUnauthorized: false,
-      ALPNProtocols: ALPN,
-    });
-    socket.setTimeout(options.timeoutMs ?? 20_000, () => {
-      socket.destroy(new HawserError('unreachable', `${where} did not show a certificate in time.`, { value: where }));
-    });
-    socket.once('error', (error) => reject(networkFailure(error, where, 'before it showed a certificate')));
-    socket.once('close', () => reject(networkFailure({ code: 'ECONNRESET' }, where, 'before it showed a certificate')));
-    socket.once('secureConnect', () => {
-      const certificate = socket.getPeerX509Certificate();
-      const found = {
-        fingerprint: fingerprintOf(socket),
-        subject: certificate?.subject ?? '',
-        validTo: certificate?.validTo ?? '',
-      };
-      resolve(found);
-      socket.destroy();
-    });
   });
 }
 

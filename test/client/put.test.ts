@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
+import type { Api } from '../../src/client/api-contract.ts';
 import type { TransferEvent, TransferOptions } from '../../src/client/contract.ts';
 import { runPut } from '../../src/client/put.ts';
 import { HawserError } from '../../src/core/errors.ts';
@@ -440,4 +441,60 @@ test('progress never runs ahead of what is safe, and ends at the total', async (
   }
   assert.equal(last, 20_000_000);
   assert.equal(watched.events.at(-1)?.type, 'done');
+});
+
+for (const packBytes of [0, 1000, 16 * 1024, 16 * 1024 + 1, 17 * 1024, 256 * 1024 + 16 * 1024, 300_000]) {
+  test(`a server that takes packs of ${packBytes} bytes gets everything, and no pack with files that is longer`, async () => {
+    const server = createEngineApi();
+    const packs: number[] = [];
+    const capabilities: Api['capabilities'] = async (call) => ({ ...(await server.api.capabilities(call)), packBytes });
+    const putPack: Api['putPack'] = (query, body, length, call) => {
+      packs.push(length);
+      return server.api.putPack(query, body, length, call);
+    };
+    const tree = path.join(folder(), 'tree');
+    fs.mkdirSync(path.join(tree, 'sub'), { recursive: true });
+    for (let i = 0; i < 12; i++) fs.writeFileSync(path.join(tree, `sub/f${i}`), bytes(i * 23_000, i));
+    fs.symlinkSync('sub/f3', path.join(tree, 'link'));
+    const summary = await runPut({ ...server.api, capabilities, putPack }, [tree], '/in', options());
+    assert.deepEqual([summary.filesDone, summary.filesFailed], [13, 0]);
+    for (let i = 0; i < 12; i++) assert.deepEqual(await server.content(`/in/sub/f${i}`), bytes(i * 23_000, i), `f${i}`);
+    // A folder or a link has no other way, so one of them goes alone, however little the server takes.
+    assert.ok(Math.max(...packs) <= Math.max(packBytes, 200), `${Math.max(...packs)}`);
+  });
+}
+
+test('a server that takes packs of no entries gets one at a time', async () => {
+  const server = createEngineApi();
+  const capabilities: Api['capabilities'] = async (call) => ({ ...(await server.api.capabilities(call)), packEntries: 0 });
+  const tree = path.join(folder(), 'tree');
+  fs.mkdirSync(tree);
+  for (let i = 0; i < 40; i++) fs.writeFileSync(path.join(tree, `f${i}`), 'x');
+  const summary = await runPut({ ...server.api, capabilities }, [tree], '/in', options());
+  assert.equal(summary.filesDone, 40);
+  assert.equal(String(await server.content('/in/f39')), 'x');
+});
+
+test('an upload that the server ends with another digest has failed', async () => {
+  const server = createEngineApi();
+  const file = path.join(folder(), 'large');
+  fs.writeFileSync(file, bytes(2_000_000));
+  const completeUpload: Api['completeUpload'] = async (id, request, call) => {
+    const answer = await server.api.completeUpload(id, request, call);
+    return answer.done ? { ...answer, value: { ...answer.value, digest: 'ab'.repeat(32) } } : answer;
+  };
+  const api = { ...server.api, completeUpload };
+  await assert.rejects(runPut(api, [file], '/large', options()), { code: 'digest_mismatch' });
+  const stream = async function* () {
+    yield bytes(100_000);
+  };
+  await assert.rejects(runPut(api, [stream()], '/stream', options()), { code: 'digest_mismatch' });
+  const unsaid: Api['completeUpload'] = async (id, request, call) => {
+    const answer = await server.api.completeUpload(id, request, call);
+    return answer.done ? { ...answer, value: { ...answer.value, digest: null } } : answer;
+  };
+  const other = path.join(folder(), 'other');
+  fs.writeFileSync(other, bytes(2_000_000, 9));
+  const summary = await runPut({ ...server.api, completeUpload: unsaid }, [other], '/other', options());
+  assert.equal(summary.filesDone, 1, 'a digest that is not known yet is no other digest');
 });

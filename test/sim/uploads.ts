@@ -146,8 +146,7 @@ class Simulation {
         }
       } catch (error) {
         if ((error as { code?: string }).code === 'ERR_ASSERTION') throw error;
-        if (process.env.SIM_LOG)
-          console.log(this.world.steps, name, (error as Error).stack?.split('\n').slice(0, 4).join(' | '));
+        if (process.env.SIM_LOG) console.log(this.world.steps, name, (error as Error).stack?.split('\n').slice(0, 4).join(' | '));
         await Promise.race([this.world.clock.sleep(random() * 500), this.world.outage.promise]).catch(() => undefined);
       }
     }

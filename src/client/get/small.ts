@@ -1,24 +1,19 @@
 /**
- * Small files, fetched many at a time as packs. Each is verified, written under its partial name with plain calls (they cost
- * less than a trip to another thread), and renamed.
+ * Small files, fetched many at a time as packs. Each is verified and written under its partial name with plain calls (they cost
+ * less than a trip to another thread); all of a pack are synced together, and then renamed.
  */
-import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { type ErrorCode, HawserError, isErrorCode } from '../../core/errors.ts';
 import { bytesEqual, toHex } from '../../core/hex.ts';
 import { PackAssembler, type PackEntry } from '../../core/wire/pack.ts';
 import { blake3 } from '../../engine/blake3.ts';
-import { type Attributes, setFileAttributes } from './attributes.ts';
 import { type FetchItem, fetchLarge } from './large.ts';
-import { removeIfThere } from './link.ts';
-import { isErrno, localError } from './local-error.ts';
-import { partialNames } from './local-path.ts';
-import { putInPlace } from './put-in-place.ts';
 import { isAboutOneFile, type Session } from './session.ts';
-import { removeSidecar } from './sidecar.ts';
+import { place, type Staged, stage } from './staged.ts';
 
 /** What concerns one file is counted against that file; all else is thrown. */
 export async function fetchPack(session: Session, items: readonly FetchItem[]): Promise<void> {
   const tooLarge: FetchItem[] = [];
+  const staging = createStaging(session);
   let next = 0;
   const handleEntry = (entry: PackEntry, content: Uint8Array) => {
     const item = items[next];
@@ -35,18 +30,23 @@ export async function fetchPack(session: Session, items: readonly FetchItem[]): 
     if (refused && STATE_CODES.has(refused.code)) throw refused;
     next++;
     session.headway.moved();
-    settle(session, item, entry, content, tooLarge);
+    settle(session, item, entry, content, staging, tooLarge);
   };
-  while (next < items.length) {
-    try {
-      await session.call((signal) => readPack(session, items.slice(next), signal, handleEntry));
-    } catch (error) {
-      // Damaged each time it came: its neighbours may do better.
-      const item = items[next];
-      if (!(error instanceof HawserError && error.code === 'block_mismatch' && item)) throw error;
-      session.fileFailed(item.path, item.info.size, error);
-      next++;
+  try {
+    while (next < items.length) {
+      try {
+        await session.call((signal) => readPack(session, items.slice(next), signal, handleEntry, staging));
+      } catch (error) {
+        // Damaged each time it came: its neighbours may do better.
+        const item = items[next];
+        if (!(error instanceof HawserError && error.code === 'block_mismatch' && item)) throw error;
+        session.fileFailed(item.path, item.info.size, error);
+        next++;
+      }
     }
+  } finally {
+    // Also when the rest does not come: what has arrived is kept.
+    await staging.place();
   }
   for (const item of tooLarge) await fetchGrown(session, item);
 }
@@ -56,6 +56,7 @@ async function readPack(
   items: readonly FetchItem[],
   signal: AbortSignal,
   onEntry: (entry: PackEntry, content: Uint8Array) => void,
+  staging: Staging,
 ): Promise<void> {
   if (items.length === 0) return;
   const paths = items.map((item) => item.path);
@@ -74,6 +75,7 @@ async function readPack(
       const malformed = error instanceof HawserError && (error.code === 'frame_invalid' || error.code.startsWith('path_'));
       throw malformed ? new HawserError('protocol_error', error.message) : error;
     }
+    if (staging.isDue) await staging.place();
     if (wait) await wait;
   }
   if (entries < items.length) {
@@ -81,7 +83,14 @@ async function readPack(
   }
 }
 
-function settle(session: Session, item: FetchItem, entry: PackEntry, content: Uint8Array, tooLarge: FetchItem[]): void {
+function settle(
+  session: Session,
+  item: FetchItem,
+  entry: PackEntry,
+  content: Uint8Array,
+  staging: Staging,
+  tooLarge: FetchItem[],
+): void {
   try {
     if (entry.kind === 'error') throw failureOf(item, entry.target ?? '');
     if (entry.kind !== 'file') {
@@ -90,10 +99,8 @@ function settle(session: Session, item: FetchItem, entry: PackEntry, content: Ui
       });
     }
     const attributes = { mode: entry.mode ?? item.info.mode, mtimeNs: entry.mtimeNs ?? item.info.mtimeNs };
-    writeSmall(item, content, session.options.preserve === false ? null : attributes);
-    session.meter.expect(0, content.length - item.info.size);
-    session.meter.safe(content.length);
-    session.fileDone(item.path, content.length, session.options.onEvent ? toHex(entry.digest) : null);
+    const digest = session.options.onEvent ? toHex(entry.digest) : null;
+    staging.add(stage(item, content, digest, session.options.preserve === false ? null : attributes));
   } catch (error) {
     if (error instanceof HawserError && error.code === 'body_too_large') tooLarge.push(item);
     else if (isAboutOneFile(error) || isFromEntry(entry, error)) session.fileFailed(item.path, item.info.size, error);
@@ -113,36 +120,39 @@ async function fetchGrown(session: Session, item: FetchItem): Promise<void> {
   }
 }
 
-/** `attributes` null: what a new file gets by itself. */
-function writeSmall(item: FetchItem, content: Uint8Array, attributes: Attributes | null): void {
-  const { folder, name, path } = item.place;
-  const names = partialNames(folder, name);
-  let made = false;
-  try {
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
-    const open = () => openSync(names.partial, flags, attributes ? 0o600 : 0o666);
-    let fd: number;
-    try {
-      fd = open();
-    } catch (error) {
-      if (!isErrno(error, 'EEXIST')) throw error;
-      removeIfThere(names.partial);
-      removeSidecar(names);
-      fd = open();
-    }
-    made = true;
-    try {
-      for (let at = 0; at < content.length; ) at += writeSync(fd, content, at, content.length - at);
-      if (attributes) setFileAttributes(fd, attributes);
-    } finally {
-      closeSync(fd);
-    }
-    putInPlace(names.partial, path);
-  } catch (error) {
-    // Nothing of a small file is worth keeping.
-    if (made) removeIfThere(names.partial);
-    throw localError(error, path, 'be written');
-  }
+interface Staging {
+  add(file: Staged): void;
+  /** On a slow link nobody shall wait for the end of the pack to see something arrive. */
+  readonly isDue: boolean;
+  /** Puts all that was added in its place, and counts it. Throws what is not about one file. */
+  place(): Promise<void>;
+}
+
+function createStaging(session: Session): Staging {
+  let files: Staged[] = [];
+  let sinceMs = 0;
+  return {
+    add(file) {
+      if (files.push(file) === 1) sinceMs = performance.now();
+    },
+    get isDue() {
+      return files.length > 0 && performance.now() - sinceMs > PLACE_EVERY_MS;
+    },
+    async place() {
+      const staged = files;
+      files = [];
+      let fatal: { error: unknown } | null = null;
+      await place(staged, ({ item, bytes, digest }, error) => {
+        if (error === null) {
+          session.meter.expect(0, bytes - item.info.size);
+          session.meter.safe(bytes);
+          session.fileDone(item.path, bytes, digest);
+        } else if (isAboutOneFile(error)) session.fileFailed(item.path, item.info.size, error);
+        else fatal ??= { error };
+      });
+      if (fatal) throw (fatal as { error: unknown }).error;
+    },
+  };
 }
 
 /** "code: sentence", from the server. */
@@ -159,3 +169,4 @@ function isFromEntry(entry: PackEntry, error: unknown): error is HawserError {
 }
 
 const STATE_CODES = new Set<string>(['transfer_paused', 'transfer_cancelled', 'transfer_ended', 'shutting_down']);
+const PLACE_EVERY_MS = 1000;

@@ -29,9 +29,10 @@ export interface Packs {
 }
 
 export interface PackLimits {
+  /** A pack that is so long is sent: it is longer by its last entry. */
   readonly packBytes: number;
   readonly packEntries: number;
-  /** Larger files go as uploads. */
+  /** Larger files go as uploads; below 0: all files do. */
   readonly fileBytes: number;
 }
 
@@ -47,7 +48,7 @@ export function createPacks(job: Job, streams: Streams, flow: Flow, limits: Pack
     if (buffer || made > flow.packs) return buffer ?? null;
     made++;
     return new PackBuffer({
-      maxBytes: limits.packBytes + limits.fileBytes + HEADERS_BYTES,
+      maxBytes: limits.packBytes + Math.max(0, limits.fileBytes) + HEADERS_BYTES,
       maxFileBytes: limits.fileBytes,
       preserve: job.preserve,
       follow: job.options.follow ?? false,
@@ -116,7 +117,9 @@ export function createPacks(job: Job, streams: Streams, flow: Flow, limits: Pack
     add(entry, path) {
       current ??= take();
       if (!current) return 'full';
-      if (current.length >= size.bytes || current.entries.length >= limits.packEntries) {
+      const isFull = current.length >= size.bytes || current.entries.length >= limits.packEntries;
+      // Whatever the limits, a pack takes one entry: an empty one is never sent, and so would never come back.
+      if (isFull && current.entries.length > 0) {
         flush();
         current = take();
         if (!current) return 'full';

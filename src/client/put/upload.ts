@@ -76,20 +76,25 @@ async function sendUntilSame(context: UploadContext, item: UploadItem, source: S
     count.handleSize(state.size);
     const status = await openUpload(job, item, state, known);
     if (status.state === 'done') return { size: state.size, digest: status.digest, outcome: 'skipped' };
+    let digest: string;
+    let info: FileInfo;
+    // The server has made it from a copy under another name: what is left is to verify it.
+    const copied = status.deduplicated ? known : undefined;
+    known = undefined;
     try {
-      // The server has made it from a copy under another name: what is left is to verify it.
-      const copied = status.deduplicated ? known : undefined;
-      known = undefined;
-      const digest = copied ?? (await sendRound(context, item, source, state, status, count));
+      digest = copied ?? (await sendRound(context, item, source, state, status, count));
       if (source.state().key !== state.key) throw changedFailure(item.local);
-      await complete(job, status, state.size, digest);
-      cache.put(state.key, digest, state.mtimeNs);
-      return { size: state.size, digest, outcome: copied === undefined ? 'done' : 'deduplicated' };
+      info = await askUntilDone(job, status, state.size, digest);
     } catch (error) {
       const again = whyAgain(error);
       if (!again || ++rounds[again] >= MOST_ROUNDS) throw error;
       await prepareAgain(job, item, status, again, rounds[again]);
+      continue;
     }
+    // Sending again would not change it: the server has ended this upload.
+    checkDigest(info, digest);
+    cache.put(state.key, digest, state.mtimeNs);
+    return { size: state.size, digest, outcome: copied === undefined ? 'done' : 'deduplicated' };
   }
 }
 
@@ -181,8 +186,23 @@ async function sendRound(
   }
 }
 
-/** Asks until the server has verified the file. */
+/** Asks until the server has verified the file. Throws digest_mismatch when it says that it has another one. */
 export async function complete(job: Job, status: Status, size: number, digest: string): Promise<FileInfo> {
+  const info = await askUntilDone(job, status, size, digest);
+  checkDigest(info, digest);
+  return info;
+}
+
+function checkDigest(info: FileInfo, digest: string): void {
+  if (!info.digest || info.digest === digest) return;
+  throw new HawserError(
+    'digest_mismatch',
+    `The server took "${info.path}", but with the digest ${info.digest} instead of ${digest}: run "hawser verify" on it.`,
+    { value: info.digest },
+  );
+}
+
+async function askUntilDone(job: Job, status: Status, size: number, digest: string): Promise<FileInfo> {
   for (let waitMs = 50; ; waitMs = Math.min(LONGEST_POLL_MS, waitMs * 2)) {
     const request = { epoch: status.epoch, size, digest };
     const answer = await job.call(() => job.api.completeUpload(status.id, request, { signal: job.signal }));
