@@ -18,11 +18,12 @@ import { parseArgs } from 'node:util';
 import { parseSize } from '../src/core/units.ts';
 import { createBlake3 } from '../src/engine/blake3.ts';
 import { atEnd, main } from './cleanup.ts';
-import { mebibytes, median, quantile, seededRandom } from './figures.ts';
+import { mebibytes, seededRandom } from './figures.ts';
 import { type HawserServer, hawserCommand, startHawser } from './hawser.ts';
+import { type Kill, type Kind, reportKills, type Victim } from './kills-report.ts';
 import { freePort } from './peers.ts';
 import { type Counter, type Relay, startRelay } from './relay.ts';
-import { publish, say, table } from './report.ts';
+import { say } from './report.ts';
 import { randomFile, scratch } from './scratch.ts';
 
 const { values: options } = parseArgs({
@@ -38,22 +39,6 @@ const { values: options } = parseArgs({
 const wanted = Number(options.kills);
 const sizeBytes = parseSize(options.size);
 const seed = Number(options.seed ?? randomInt(1, 2 ** 31));
-
-type Kind = 'put' | 'get';
-type Victim = 'client' | 'server';
-
-interface Kill {
-  readonly kind: Kind;
-  readonly victim: Victim;
-  /** Content that crossed the network since the last kill, or the start, and is not safe. */
-  readonly againBytes: number;
-  readonly inFlightBytes: number;
-  readonly lastSecondBytes: number;
-  /** Content had begun to move. */
-  readonly moving: boolean;
-  /** More than a second's worth was sent, so that the bound says something. */
-  readonly bites: boolean;
-}
 
 interface World {
   server: HawserServer;
@@ -100,7 +85,9 @@ await main(async () => {
     );
   }
   await world.server.stop();
-  report(kills, files, performance.now() - startedMs);
+  const tookMs = performance.now() - startedMs;
+  reportKills(kills, { files, size: options.size, seed, tookMs, failures, write: options.write });
+  if (failures.length > 0) process.exitCode = 1;
 });
 
 async function setUp(): Promise<World> {
@@ -333,58 +320,6 @@ function check(holds: boolean, message: string): void {
   if (holds) return;
   failures.push(message);
   say(`bench: WRONG: ${message}`);
-}
-
-function report(kills: readonly Kill[], files: number, tookMs: number): void {
-  const of = (kind: Kind, victim: Victim) => kills.filter((kill) => kill.kind === kind && kill.victim === victim);
-  const groups = (['put', 'get'] as const).flatMap((kind) =>
-    (['client', 'server'] as const).map((victim) => [kind, victim] as const),
-  );
-  const rows = groups.flatMap(([kind, victim]) => {
-    const list = of(kind, victim);
-    if (list.length === 0) return [];
-    const again = list.map(({ againBytes }) => againBytes);
-    const biting = list.filter(({ bites }) => bites);
-    const worst = Math.max(0, ...biting.map((kill) => kill.againBytes / (kill.inFlightBytes + kill.lastSecondBytes)));
-    const share = biting.length === 0 ? '' : worst.toFixed(2);
-    return [
-      [
-        `${kind}, ${victim} killed`,
-        String(list.length),
-        String(list.filter(({ moving }) => moving).length),
-        mebibytes(median(again)),
-        mebibytes(quantile(again, 0.95)),
-        mebibytes(Math.max(...again)),
-        String(biting.length),
-        share,
-      ],
-    ];
-  });
-  const again = kills.reduce((sum, { againBytes }) => sum + againBytes, 0);
-  const body = [
-    table(
-      [
-        '',
-        'kills',
-        'while content moved',
-        'sent again, median',
-        '95 %',
-        'most',
-        'kills after more than 1 s of transfer',
-        'most of those, as part of (in flight + last second)',
-      ],
-      rows,
-    ),
-    `${kills.length} kills over ${files} files of ${options.size}, seed ${seed}, ${(tookMs / 1000).toFixed(0)} s. Sent again: ${mebibytes(again)} in all, ${mebibytes(again / kills.length)} a kill.`,
-    failures.length === 0
-      ? 'Every digest right, nothing half-visible at any kill, nothing left over, every kill within the bound.'
-      : `**${failures.length} checks failed:**\n\n${failures.map((failure) => `- ${failure}`).join('\n')}`,
-  ];
-  publish(
-    { id: 'kills', title: `${kills.length} random kills`, command: `npm run kills -- --seed ${seed}`, body },
-    options.write,
-  );
-  if (failures.length > 0) process.exitCode = 1;
 }
 
 function digestOf(path: string): string {
