@@ -96,7 +96,7 @@ function smallBlocks(options: FramesOptions, first: number, end: number): Pieces
 
 /**
  * A block in several pieces. Its digest goes first, so it is read twice, the second time from the page cache: holding whole
- * blocks of 16 MiB for every stream would cost more memory than that costs time.
+ * blocks of 4 MiB for every stream would cost more memory than that costs time.
  */
 function largeBlocks(options: FramesOptions, first: number, end: number): Pieces {
   const { source, size, blockBytes, pool, frontier } = options;
