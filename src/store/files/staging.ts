@@ -49,7 +49,10 @@ export function createStagingArea(border: Border, folder: string): Staging {
       const file = fileOf(id);
       return translated(id, 'write', async () => {
         const handle = await openWritable(file);
-        const { nlink } = await handle.stat();
+        const { nlink } = await handle.stat().catch(async (error: unknown) => {
+          await handle.close();
+          throw error;
+        });
         if (nlink > 1) {
           // A crash between the two steps of a publish that may not replace: it is published, only this name is left over.
           await handle.close();
