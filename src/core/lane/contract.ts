@@ -40,3 +40,126 @@ export const DATA_PACKET_BYTES = HEADER_BYTES + SYMBOL_HEAD_BYTES + SYMBOL_BYTES
 export const MAX_CONTROL_BYTES = 1200;
 /** Data packets that a path keeps account of: 2^16 packets are 83 MB in flight. */
 export const PACKET_LOG_SIZE = 1 << 16;
+
+/** What a driver does with one end of a lane. Made by `createLane` (connection.ts). */
+export interface Lane {
+  /**
+   * A packet that was authenticated. `plain` is read during the call only. `moved`: it has the highest number of its path and
+   * came from another address than the path's. Its bytes are hostile all the same: the peer holds the keys, no more.
+   */
+  handlePacket(nowUs: Us, packet: ReceivedPacket): void;
+  handleTimer(nowUs: Us): void;
+  /** The earliest instant at which handleTimer or pollTransmit has something to do; Infinity: nothing until a packet or a command. */
+  nextWakeUs(nowUs: Us): Us;
+  /** Writes the next packet's plaintext into `out` (1400 bytes) and fills `transmit`; false when nothing is to be sent now. */
+  pollTransmit(nowUs: Us, out: Uint8Array): boolean;
+  readonly transmit: Transmit;
+  pollEvent(): LaneEvent | null;
+
+  addPath(nowUs: Us, pathId: number, options: PathOptions): void;
+  removePath(nowUs: Us, pathId: number): void;
+
+  /** Client: even numbers, server: odd. */
+  openStream(): number;
+  /** Queues bytes and takes them over: they are not copied, and must not change. */
+  write(streamId: number, bytes: Uint8Array): void;
+  /** No more bytes will be written. */
+  end(streamId: number): void;
+  /** Gives up both directions. */
+  reset(streamId: number): void;
+  /** So many bytes of `data` events were taken by whoever reads the stream: the peer may send as many more. */
+  consumed(streamId: number, bytes: number): void;
+  close(nowUs: Us, reason: string): void;
+  /** The driver's event loop was late by so much: what was measured meanwhile says nothing about the network. */
+  handleLag(nowUs: Us, lagUs: Us): void;
+  setPolicy(policy: LanePolicy): void;
+  /** Most bytes a second on the wire, over all paths; Infinity: no cap. */
+  setCap(bytesPerSecond: number): void;
+  snapshot(nowUs: Us): LaneSnapshot;
+}
+
+export interface ReceivedPacket {
+  pathId: number;
+  kind: PacketKind;
+  packetNumber: number;
+  plain: Uint8Array;
+  /** UDP payload. */
+  datagramBytes: number;
+  ackNow: boolean;
+  moved: boolean;
+}
+
+export interface Transmit {
+  pathId: number;
+  kind: PacketKind;
+  packetNumber: number;
+  /** Bytes of plaintext in `out`. */
+  bytes: number;
+  ackNow: boolean;
+  probe: boolean;
+  /** To the address that the newest `moved` packet came from, which is not yet the path's. */
+  toCandidate: boolean;
+}
+
+export interface PathOptions {
+  /** What the TLS connection saw, if anything. */
+  readonly rttUs?: Us;
+  /** What an earlier lane to the same place reached; believed only when the RTT is within 20 %, and then by half. */
+  readonly cachedBytesPerSecond?: number;
+  /** The peer's address is proven: nothing limits what may be sent to it. The server's paths begin unproven. */
+  readonly validated: boolean;
+  /** Only kept alive until every other path is dead. */
+  readonly standby?: boolean;
+}
+
+export type LaneEvent =
+  | { readonly type: 'stream'; readonly id: number }
+  /** In order. `exclusive`: nothing else refers to the buffer, so it may be transferred. */
+  | { readonly type: 'data'; readonly id: number; readonly bytes: Uint8Array; readonly exclusive: boolean }
+  | { readonly type: 'end'; readonly id: number }
+  | { readonly type: 'reset'; readonly id: number }
+  /** So many bytes of what was written have left the queue: room for more. */
+  | { readonly type: 'sent'; readonly id: number; readonly bytes: number }
+  /** The path's candidate address answered a challenge: use it from now on. */
+  | { readonly type: 'moved'; readonly pathId: number }
+  | { readonly type: 'path'; readonly pathId: number; readonly state: PathState }
+  /** Once, the last: nothing more will be sent or delivered. */
+  | { readonly type: 'closed'; readonly reason: string; readonly byPeer: boolean };
+
+export type PathState = 'opening' | 'active' | 'standby' | 'degraded' | 'failed';
+
+export interface LaneSnapshot {
+  readonly paths: readonly PathSnapshot[];
+  readonly streams: number;
+  /** Written and not yet acknowledged by the peer. */
+  readonly unacknowledgedBytes: number;
+  readonly receivedBytes: number;
+  readonly deliveredBytes: number;
+  readonly blocks: { readonly sent: number; readonly received: number; readonly decodedWithRepair: number };
+  readonly symbols: { readonly source: number; readonly again: number; readonly repair: number; readonly useless: number };
+  /** What keeps it from being faster. */
+  readonly limitedBy: 'path' | 'application' | 'receiver' | 'cap' | 'competitor';
+}
+
+export interface PathSnapshot {
+  readonly id: number;
+  readonly state: PathState;
+  readonly rateBytesPerSecond: number;
+  readonly goodputBytesPerSecond: number;
+  /** Of what was sent lately. */
+  readonly lossRate: number;
+  /** What is held to be the path's own, not congestion. */
+  readonly randomLossRate: number;
+  readonly lossBurst: number;
+  readonly rttUs: Us;
+  readonly minRttUs: Us;
+  readonly queueUs: Us;
+  readonly jitterUs: Us;
+  readonly sentPackets: number;
+  readonly sentBytes: number;
+  readonly receivedPackets: number;
+  readonly lostPackets: number;
+  readonly mode: string;
+  /** Goodput over what the path can carry, 0 to 1. */
+  readonly efficiency: number;
+}
