@@ -21,11 +21,19 @@ export interface ServeOptions {
   readonly plainHttp?: boolean;
   /** Put before the command, to run it on an emulated host. */
   readonly prefix?: readonly string[];
+  /** More options of `hawser serve`. */
+  readonly flags?: readonly string[];
 }
 
-export async function startHawser({ dir, listen, plainHttp = false, prefix = [] }: ServeOptions): Promise<HawserServer> {
+export async function startHawser({
+  dir,
+  listen,
+  plainHttp = false,
+  prefix = [],
+  flags: more = [],
+}: ServeOptions): Promise<HawserServer> {
   const [node, program] = HAWSER as [string, string];
-  const flags = ['--listen', listen, '--log-level', 'error', '--json', ...(plainHttp ? ['--http'] : [])];
+  const flags = ['--listen', listen, '--log-level', 'error', '--json', ...(plainHttp ? ['--http'] : []), ...more];
   const service = await startService({ argv: [...prefix, node, ...PROFILING, program, 'serve', dir, ...flags] }, (output) =>
     output.includes('"listening"'),
   );

@@ -2,36 +2,90 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { atEnd, Skip } from './cleanup.ts';
 import { runNow, which } from './programs.ts';
 import { BENCH } from './report.ts';
 
-export interface Link {
+/** What both directions of a link share, or one of them has of its own. netlab.c says more about each. */
+export interface Direction {
   /** Mbit/s; 0: no limit. */
-  readonly rate: number;
+  readonly rate?: number;
   /** One way, in ms: the round trip is twice this. */
-  readonly delay: number;
+  readonly delay?: number;
+  /** Ms, uniform, added to the delay. */
+  readonly jitter?: number;
   /** Percent. */
   readonly loss?: number;
+  /** Mean length of a loss burst, in packets. Default 1: independent losses. */
+  readonly burst?: number;
+  /** Mean length of a loss burst in ms, instead of `burst`. */
+  readonly burstms?: number;
   /** Ms of queue at the link's rate. Default 100. */
   readonly queue?: number;
+  /** Instead of a queue: a token bucket of so many kB. */
+  readonly policer?: number;
+  /** Percent that arrive later than their turn. */
+  readonly reorder?: number;
+  /** Percent that arrive twice. */
+  readonly dup?: number;
+  /** 0: the link drops everything. */
+  readonly up?: 0 | 1;
+}
+
+export interface Link extends Direction {
+  readonly rate: number;
+  readonly delay: number;
+  /** What differs from A to B, and from B to A. */
+  readonly ab?: Direction;
+  readonly ba?: Direction;
+}
+
+/** One direction of a link, since the start. */
+export interface DirectionStats {
+  /** Delivered. */
+  readonly packets: number;
+  readonly bytes: number;
+  /** On the wire, after the queue. */
+  readonly lost: number;
+  /** Because the queue (or the policer's bucket) was full. */
+  readonly dropped: number;
+}
+
+export interface LinkStats {
+  readonly ab: DirectionStats;
+  readonly ba: DirectionStats;
 }
 
 export interface Netlab {
   /** Put before a command: it then runs on host A (the client's) or B (the server's). */
   readonly a: readonly string[];
   readonly b: readonly string[];
+  /** On the first link. */
   readonly addressOfB: string;
-  /** Takes effect for the packets that come from now on. */
-  change(link: Partial<Link>): void;
+  /** On each link. */
+  readonly addressesOfA: readonly string[];
+  readonly addressesOfB: readonly string[];
+  /** Takes effect for the packets that come from now on. `number`: which link, from 1. */
+  change(link: Partial<Link>, number?: number): void;
+  /** Of every link, in their order. */
+  stats(): Promise<readonly LinkStats[]>;
+  /** TCP's congestion control at both hosts, for connections that begin from now on. Throws `Skip` when the kernel does not have it. */
+  setCongestion(name: string): void;
   stop(): Promise<void>;
 }
 
 /** Throws `Skip`, with what to do, where it cannot run. `congestion` sets TCP's congestion control at both hosts. */
-export async function startNetlab(link: Link, { congestion }: { congestion?: string | undefined } = {}): Promise<Netlab> {
+export async function startNetlab(
+  wanted: Link | readonly Link[],
+  { congestion }: { congestion?: string | undefined } = {},
+): Promise<Netlab> {
+  const links = Array.isArray(wanted) ? (wanted as readonly Link[]) : [wanted as Link];
   const program = build();
   const prefix = `hwb${process.pid}x${++started}`;
-  const child = spawn(program, ['-p', prefix, '-l', spec(link)], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(program, ['-p', prefix, ...links.flatMap((link) => ['-l', spec(link)])], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   let output = '';
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   // Also when it is killed, the namespaces go, or the next one finds them.
@@ -40,51 +94,92 @@ export async function startNetlab(link: Link, { congestion }: { congestion?: str
     await ended;
     for (const side of ['a', 'b']) runNow(['ip', 'netns', 'del', `${prefix}-${side}`], { check: false });
   });
+  const words = createWords(links.length);
   const ready = new Promise<boolean>((resolve) => {
-    child.stdout.on('data', (piece: Buffer) => {
-      output += piece;
-      if (output.includes('ready')) resolve(true);
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      output += `${line}\n`;
+      if (line === 'ready') resolve(true);
+      else words.take(line);
     });
     child.stderr.on('data', (piece: Buffer) => {
       output += piece;
     });
     child.once('close', () => resolve(false));
   });
+  child.stdin.on('error', () => undefined);
   if (!(await ready)) throw new Skip(`bench: the link emulator did not start: ${output.trim() || 'no word'}.`);
   const [a, b] = ['a', 'b'].map((side) => ['ip', 'netns', 'exec', `${prefix}-${side}`]) as [string[], string[]];
-  if (congestion !== undefined) setCongestion(prefix, congestion);
-  return {
+  const addresses = (host: number) => links.map((_, i) => `10.77.${i + 1}.${host}`);
+  // The default holds about 3 MB in flight, which 500 Mbit/s over 200 ms outgrow: TCP is to be measured, not its default.
+  for (const host of [a, b]) {
+    for (const name of ['tcp_rmem', 'tcp_wmem']) {
+      runNow([...host, 'sysctl', '-qw', `net.ipv4.${name}=4096 131072 ${MOST_WINDOW_BYTES}`], { check: false });
+    }
+  }
+  const lab: Netlab = {
     a,
     b,
     addressOfB: '10.77.1.2',
-    change(next) {
-      child.stdin.write(`1 ${spec(next)}\n`);
+    addressesOfA: addresses(1),
+    addressesOfB: addresses(2),
+    change(next, number = 1) {
+      child.stdin.write(`${number} ${spec(next)}\n`);
+    },
+    stats() {
+      child.stdin.write('stats\n');
+      return words.next();
+    },
+    setCongestion(name) {
+      for (let number = 1; number <= links.length; number++) setCongestion(prefix, number, name);
     },
     stop,
+  };
+  if (congestion !== undefined) lab.setCongestion(congestion);
+  return lab;
+}
+
+/** Answers to `stats`, in the order in which they were asked for: a line for each direction of each link. */
+function createWords(links: number) {
+  const waiting: ((stats: LinkStats[]) => void)[] = [];
+  let lines: DirectionStats[] = [];
+  return {
+    next: () => new Promise<LinkStats[]>((resolve) => waiting.push(resolve)),
+    take(line: string) {
+      const [, packets, bytes, lost, dropped] = (
+        /^link \d+ [AB]>[AB]: packets (\d+) bytes (\d+) lost (\d+) queue-dropped (\d+)$/.exec(line) ?? []
+      ).map(Number);
+      if (packets === undefined) return;
+      lines.push({ packets, bytes: bytes!, lost: lost!, dropped: dropped! });
+      if (lines.length < links * 2) return;
+      const stats = Array.from({ length: links }, (_, i) => ({ ab: lines[i * 2]!, ba: lines[i * 2 + 1]! }));
+      lines = [];
+      waiting.shift()?.(stats);
+    },
   };
 }
 
 /** On the routes of these two hosts only: their sysctl takes just what the machine allows everyone, which is not ours to change. */
-function setCongestion(prefix: string, name: string): void {
-  for (const [side, address] of [
-    ['a', '10.77.1.1'],
-    ['b', '10.77.1.2'],
-  ]) {
-    const route = ['10.77.1.0/24', 'dev', 'link1', 'proto', 'kernel', 'scope', 'link', 'src', address!];
+function setCongestion(prefix: string, number: number, name: string): void {
+  for (const [side, host] of [
+    ['a', 1],
+    ['b', 2],
+  ] as const) {
+    const address = `10.77.${number}.${host}`;
+    const route = [`10.77.${number}.0/24`, 'dev', `link${number}`, 'proto', 'kernel', 'scope', 'link', 'src', address];
     try {
       runNow(['ip', '-n', `${prefix}-${side}`, 'route', 'replace', ...route, 'congctl', name]);
     } catch (error) {
       throw new Skip(
-        `bench: this kernel does not give the emulated hosts the congestion control "${name}": ${(error as Error).message}`,
+        `bench: this kernel does not give the emulated hosts the congestion control "${name}" (try "modprobe tcp_${name}"): ${(error as Error).message}`,
       );
     }
   }
 }
 
-function spec(link: Partial<Link>): string {
-  return Object.entries(link)
-    .map(([key, value]) => `${key}=${value}`)
-    .join(',');
+function spec({ ab = {}, ba = {}, ...both }: Partial<Link>): string {
+  const keys = (direction: Direction, prefix: string) =>
+    Object.entries(direction).map(([key, value]) => `${prefix}${key}=${value}`);
+  return [...keys(both, ''), ...keys(ab, 'ab.'), ...keys(ba, 'ba.')].join(',');
 }
 
 function build(): string {
@@ -102,4 +197,5 @@ function build(): string {
   return program;
 }
 
+const MOST_WINDOW_BYTES = 64 << 20;
 let started = 0;

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { atEnd } from './cleanup.ts';
 
@@ -18,6 +19,15 @@ export interface Measured {
   /** Largest VmHWM seen in one process of it. Looked at every 50 ms, so that the very end may be missing. */
   readonly peakBytes: number;
   readonly stdout: string;
+  /** False when it was stopped because `limitMs` had passed. */
+  readonly ended: boolean;
+}
+
+export interface MeasureOptions {
+  /** Called for each whole line on standard output, with the time since the start. */
+  readonly onLine?: (line: string, ms: number) => void;
+  /** After so long it is killed, which is no failure. Default: never. */
+  readonly limitMs?: number;
 }
 
 /** Path of a program, or null. sshd is often not in PATH. */
@@ -31,7 +41,7 @@ export function which(name: string): string | null {
 }
 
 /** Runs a program to its end. Throws with what it wrote when it fails. Its start is part of the time; a shell around it (about 2 ms) too. */
-export async function measure(command: Command): Promise<Measured> {
+export async function measure(command: Command, { onLine, limitMs }: MeasureOptions = {}): Promise<Measured> {
   const started = performance.now();
   // The shell's `times` is the one way to the CPU time of a child that Node does not offer.
   const child = spawn('bash', ['-c', '"$@"; code=$?; times >&3; exit $code', 'bash', ...command.argv], {
@@ -41,6 +51,16 @@ export async function measure(command: Command): Promise<Measured> {
   const ended = new Promise<number>((resolve) => child.once('close', (code, signal) => resolve(code ?? (signal ? 128 : 1))));
   const forget = atEnd(() => endTree(child.pid));
   const [stdout, stderr, times] = [collect(child, 1), collect(child, 2), collect(child, 3)];
+  if (onLine) createInterface({ input: child.stdout! }).on('line', (line) => onLine(line, performance.now() - started));
+  let late = false;
+  const limit =
+    limitMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          late = true;
+          // Not the shell: it still has to tell the CPU time.
+          endTree(child.pid, 1);
+        }, limitMs);
   let peakBytes = 0;
   const watch = setInterval(() => {
     for (const pid of treeOf(child.pid!).slice(1)) peakBytes = Math.max(peakBytes, peakOf(pid));
@@ -48,11 +68,12 @@ export async function measure(command: Command): Promise<Measured> {
   const code = await ended;
   const ms = performance.now() - started;
   clearInterval(watch);
+  clearTimeout(limit);
   await forget();
-  if (code !== 0) {
+  if (code !== 0 && !late) {
     throw new Error(`"${command.argv.join(' ')}" ended with ${code}: ${(stderr() + stdout()).slice(-2000).trim() || 'no word'}`);
   }
-  return { ms, cpuSeconds: childSeconds(times()), peakBytes, stdout: stdout() };
+  return { ms, cpuSeconds: childSeconds(times()), peakBytes, stdout: stdout(), ended: !late };
 }
 
 export interface Service {
@@ -65,12 +86,17 @@ export interface Service {
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
-/** Starts a program that stays, and waits until `ready` says so of what it wrote (or it has ended: an error). */
-export async function startService(command: Command, ready: (output: string) => boolean | Promise<boolean>): Promise<Service> {
+/** Starts a program that stays, and waits until `ready` says so of what it wrote (or it has ended: an error). `onLine`: each line on standard output. */
+export async function startService(
+  command: Command,
+  ready: (output: string) => boolean | Promise<boolean>,
+  onLine?: (line: string) => void,
+): Promise<Service> {
   const child = spawn(command.argv[0]!, command.argv.slice(1), { ...spawnOptions(command), stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const [stdout, stderr] = [collect(child, 1), collect(child, 2)];
   const output = () => stdout() + stderr();
+  if (onLine) createInterface({ input: child.stdout! }).on('line', onLine);
   let failed: Error | null = null;
   child.once('error', (error) => {
     failed = error;
@@ -146,9 +172,10 @@ function treeOf(pid: number): number[] {
   return found;
 }
 
-async function endTree(pid: number | undefined): Promise<void> {
+/** `above`: so many processes at its top are left alone. */
+function endTree(pid: number | undefined, above = 0): void {
   if (pid === undefined) return;
-  for (const one of treeOf(pid).reverse()) {
+  for (const one of treeOf(pid).slice(above).reverse()) {
     try {
       process.kill(one, 'SIGKILL');
     } catch {
