@@ -1,0 +1,444 @@
+/**
+ * How fast a path may send. Rate control that tolerates loss: the rate follows the queueing delay that the receiver's arrival
+ * times show, and random loss, once proven to be random, does not slow it.
+ *
+ * Time is cut into intervals, one decision each: packets are sent at one known rate, and when all of them have been reported,
+ * what they say (rate-measure.ts) changes the rate (rate-decisions.ts) and chooses the purpose of the next interval. A competitor
+ * that fills the queue is met in rate-competition.ts, silence in rate-stall.ts.
+ */
+import type { LanePolicy, Us } from './contract.ts';
+import type { PacketLog } from './packet-log.ts';
+import { Competition } from './rate-competition.ts';
+import type { Decided } from './rate-decisions.ts';
+import { decideAppLimited, decideBlind, decideCheck, decideFixed, decideSteady, decideTrain } from './rate-decisions.ts';
+import { applyRails, boundRate, describeDecision, mbit, takeEvidence } from './rate-evidence.ts';
+import { BreakList, IntervalMeter } from './rate-measure.ts';
+import { LAG_US, Reports } from './rate-reports.ts';
+import { Stall } from './rate-stall.ts';
+import type { Evidence, Interval, Plan } from './rate-state.ts';
+import { beginInterval, RateState, STEADY, TRAIN } from './rate-state.ts';
+
+export interface RateControllerOptions {
+  readonly nowUs: Us;
+  readonly log: PacketLog;
+  readonly policy: LanePolicy;
+  /** Of a full data packet on the wire. */
+  readonly packetBytes: number;
+  /** A first guess. */
+  readonly rttUs: Us;
+  /** What an earlier lane on this path reached: half of it is tried at once when the round trip is within 20 % of `rttUs`. */
+  readonly cachedBytesPerSecond?: number;
+  readonly capBytesPerSecond?: number;
+  /** One line a decision. */
+  readonly decisionLog?: (line: string) => void;
+  /** Time of day at `nowUs`, for drains at the same instant as other lanes. */
+  readonly wallClockUs?: Us;
+}
+
+export interface AckFacts {
+  /** The largest packet number that it reports. */
+  readonly largest: number;
+  /** When it was made, on the receiver's clock. */
+  readonly ackTimeUs: number;
+  /** How late the receiver's event loop was at worst since the last one. */
+  readonly lagMs: number;
+}
+
+export interface RateSnapshot {
+  readonly rateBytesPerSecond: number;
+  readonly goodputBytesPerSecond: number;
+  readonly capacityBytesPerSecond: number;
+  readonly lossRate: number;
+  readonly recentLoss: number;
+  readonly lossBurst: number;
+  readonly srttUs: Us;
+  readonly minRttUs: Us;
+  readonly queueUs: Us;
+  readonly targetUs: Us;
+  readonly jitterUs: Us;
+  readonly mode: string;
+  readonly appLimited: boolean;
+  /** Goodput over what the path can carry, 0 to 1. */
+  readonly efficiency: number;
+}
+
+export class RateController {
+  readonly #log: PacketLog;
+  readonly #state: RateState;
+  readonly #competition: Competition;
+  readonly #stall = new Stall();
+  readonly #reports: Reports;
+  readonly #meter: IntervalMeter;
+  readonly #breaks = new BreakList();
+  readonly #decisionLog: ((line: string) => void) | undefined;
+  readonly #guessedRttUs: Us;
+  #cachedRate: number;
+  #cap: number;
+  #interval: Interval;
+  #lastSent = -1;
+  #lastSentUs: Us;
+  #acked = false;
+  #lastWanted = -1;
+  #appLimitedSinceUs = Number.NaN;
+  #uselessSinceUs = Number.NaN;
+  #failed = false;
+
+  constructor(options: RateControllerOptions) {
+    const { nowUs, log } = options;
+    this.#log = log;
+    this.#guessedRttUs = options.rttUs;
+    this.#state = new RateState({ ...options, rttUs: Math.max(options.rttUs, LEAST_GUESSED_RTT_US) });
+    this.#competition = new Competition(this.#state);
+    this.#meter = new IntervalMeter(log);
+    this.#decisionLog = options.decisionLog;
+    this.#cachedRate = options.cachedBytesPerSecond ?? 0;
+    this.#cap = options.capBytesPerSecond ?? Number.POSITIVE_INFINITY;
+    this.#lastSentUs = nowUs;
+    this.#reports = new Reports(log, this.#state);
+    this.#stall.handleProgress(nowUs);
+    this.#interval = this.#begin(nowUs, TRAIN);
+  }
+
+  handleSent(pn: number, nowUs: Us): void {
+    const idle = this.#log.largestAcked >= this.#lastSent;
+    if (idle) this.#handleRestart(nowUs);
+    this.#lastSent = pn;
+    this.#lastSentUs = nowUs;
+    this.#reports.handleSent(pn);
+    const interval = this.#interval;
+    if (interval.end >= 0) return;
+    // One packet ahead, so that the last of an interval can ask for its acknowledgement at once.
+    const nextUs = nowUs + (this.#state.packetBytes * 1e6) / this.rateBytesPerSecond(nowUs);
+    if (nextUs < interval.endUs || pn + 1 - interval.first < interval.minPackets) return;
+    interval.end = pn + 1;
+    interval.endUs = Math.min(interval.endUs, nextUs);
+    if (interval.kind !== 'steady') this.#lastWanted = interval.end;
+  }
+
+  /** After the acknowledgement's bitmap and samples went into the log. */
+  handleAck(nowUs: Us, ack: AckFacts): void {
+    const state = this.#state;
+    const reports = this.#reports;
+    if (ack.largest > reports.largest) {
+      this.#handleRtt(nowUs, ack.largest, ack.ackTimeUs);
+      reports.handleAck(nowUs, ack.largest, ack.lagMs);
+      const gapUs = this.#stall.handleProgress(nowUs);
+      if (state.mode === 'stalled') this.#resume(nowUs);
+      else if (gapUs > 4 * state.ackIntervalUs && reports.pathIsAlive) this.#stall.learnGap(gapUs);
+      if (!this.#acked) this.#handleFirstAck(nowUs);
+    }
+    const before = reports.settled;
+    reports.settle(nowUs);
+    if (state.mode === 'compete' && reports.settled > before)
+      this.#competition.handleSettled(nowUs, this.#log, before, reports.settled);
+    const { end } = this.#interval;
+    if (end >= 0 && reports.settled >= end) this.#decide(nowUs);
+  }
+
+  /** Our own event loop was late by so much. */
+  handleLag(_nowUs: Us, lagUs: Us): void {
+    if (lagUs > LAG_US) this.#breaks.add(this.#log.next);
+  }
+
+  /** The pacer would have let a packet go, and there was none. */
+  handleAppLimited(_nowUs: Us): void {
+    if (this.#interval.end < 0) this.#interval.appLimited = true;
+  }
+
+  /** Another address. `sameNetwork`: only the port changed (a NAT forgot us), the way is the same. */
+  handlePathChange(nowUs: Us, sameNetwork: boolean): void {
+    if (sameNetwork) return;
+    const state = this.#state;
+    const alive = nowUs - this.#stall.progressUs < OLD_PATH_US;
+    state.base.reset();
+    state.loss.reset();
+    state.flatness.clear();
+    state.delivered.clear();
+    state.carried.clear();
+    this.#competition.reset();
+    state.minRttUs = state.srttUs;
+    const rate = this.#stall.savedRate ?? state.rate;
+    state.rate = alive ? Math.max(0.5 * rate, state.initialRate) : state.initialRate;
+    this.#stall.end();
+    this.#stall.handleProgress(nowUs);
+    this.#restart(nowUs);
+  }
+
+  handleTimer(nowUs: Us): void {
+    const state = this.#state;
+    if (state.mode === 'stalled' || nowUs < this.nextTimerUs()) return;
+    this.#stall.begin(nowUs, state);
+    state.mode = 'stalled';
+    this.#decisionLog?.(`${(nowUs / 1e6).toFixed(3)} stalled`);
+  }
+
+  /** Infinity: nothing is due. */
+  nextTimerUs(): Us {
+    const waiting = this.#lastSent > this.#reports.largest && this.#state.mode !== 'stalled';
+    return waiting ? this.#stall.dueUs(this.#state) : Number.POSITIVE_INFINITY;
+  }
+
+  /** Of wire bytes, now. */
+  rateBytesPerSecond(nowUs: Us): number {
+    const state = this.#state;
+    if (state.mode === 'stalled') return Math.min(this.#stall.rate(nowUs, state), this.#cap);
+    const { gain, endUs, rate } = this.#interval;
+    const paced = nowUs < endUs && state.mode !== 'compete' ? rate * gain : state.rate;
+    if (nowUs < endUs && state.mode === 'compete') return Math.min(state.rate * gain, this.#cap);
+    return Math.min(paced, this.#cap);
+  }
+
+  /** A safety net: pacing is what controls. */
+  windowBytes(): number {
+    const state = this.#state;
+    const least = state.initialPackets * state.packetBytes;
+    if (state.mode === 'stalled') return Number.POSITIVE_INFINITY;
+    if (!this.#acked) return 2 * least;
+    if (state.mode === 'compete')
+      return Math.max(this.#competition.windowBytes * 1.1 + (2 * state.ackIntervalUs * state.rate) / 1e6, least);
+    const queueUs = Math.max(3 * state.targetUs(state.rate), 50_000);
+    const spanUs = state.minRttUs + queueUs + 3 * state.ackIntervalUs + 2 * state.jitterUs + this.#stall.usualGapUs;
+    return Math.max(((state.rate * spanUs) / 1e6) * (state.mode === 'ramp' ? 2.2 : 1.3), least);
+  }
+
+  /** Sent after the largest acknowledged packet; everything older has left the network. */
+  pipeBytes(): number {
+    return this.#reports.pipeBytes;
+  }
+
+  /** The last packet of a train, a check or a drain: the sooner its acknowledgement, the sooner the decision. */
+  wantsAckNow(pn: number): boolean {
+    return pn === this.#lastWanted;
+  }
+
+  setPolicy(policy: LanePolicy): void {
+    this.#state.policy = policy;
+  }
+
+  /** Infinity: no cap. */
+  setCap(bytesPerSecond: number): void {
+    this.#cap = bytesPerSecond;
+  }
+
+  get srttUs(): Us {
+    return this.#state.srttUs;
+  }
+
+  get rttVarUs(): Us {
+    return this.#state.rttVarUs;
+  }
+
+  get minRttUs(): Us {
+    return this.#state.minRttUs;
+  }
+
+  /** How often the receiver should acknowledge. */
+  get ackIntervalUs(): Us {
+    return this.#state.ackIntervalUs;
+  }
+
+  get jitterUs(): Us {
+    return this.#state.jitterUs;
+  }
+
+  get queueUs(): Us {
+    return this.#state.queueUs;
+  }
+
+  /** Loss that is held to be random, 0 to 1, and its standard deviation over an interval. */
+  get lossRate(): number {
+    return this.#state.loss.rate;
+  }
+
+  get lossRateSigma(): number {
+    return this.#state.loss.sigma(Math.min(this.#state.loss.samples, 1000));
+  }
+
+  get lossBurst(): number {
+    return this.#state.loss.burst;
+  }
+
+  /** Of the last intervals, random or not. */
+  get recentLoss(): number {
+    return this.#state.recentLoss;
+  }
+
+  get stalled(): boolean {
+    return this.#state.mode === 'stalled';
+  }
+
+  get mode(): string {
+    return this.#state.mode;
+  }
+
+  get competing(): boolean {
+    return this.#state.mode === 'compete';
+  }
+
+  get goodputBytesPerSecond(): number {
+    return this.#state.goodput;
+  }
+
+  /** What the path carries, by the last measurement. */
+  get capacityBytesPerSecond(): number {
+    return this.#state.throughput;
+  }
+
+  /** Circuit breaker (RFC 8084): for 10 s hardly anything of what was sent arrived. Give the path up. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  snapshot(nowUs: Us): RateSnapshot {
+    const state = this.#state;
+    const possible = state.throughput * (1 - state.loss.rate);
+    return {
+      rateBytesPerSecond: this.rateBytesPerSecond(nowUs),
+      goodputBytesPerSecond: state.goodput,
+      capacityBytesPerSecond: state.throughput,
+      lossRate: state.loss.rate,
+      recentLoss: state.recentLoss,
+      lossBurst: state.loss.burst,
+      srttUs: state.srttUs,
+      minRttUs: state.minRttUs,
+      queueUs: state.queueUs,
+      targetUs: state.targetUs(state.rate),
+      jitterUs: state.jitterUs,
+      mode: state.mode,
+      appLimited: this.#interval.appLimited,
+      efficiency: possible > 0 ? Math.min(1, state.goodput / possible) : 0,
+    };
+  }
+
+  #begin(nowUs: Us, plan: Plan): Interval {
+    return beginInterval(this.#state, plan, nowUs, this.#log.next);
+  }
+
+  #handleRtt(nowUs: Us, largest: number, ackTimeUs: number): void {
+    const state = this.#state;
+    const arrival = this.#log.arrivalUs(largest);
+    if (Number.isNaN(arrival)) return;
+    const rttUs = Math.max(1, nowUs - this.#log.sentUs(largest) - (ackTimeUs - arrival));
+    if (this.#acked) {
+      state.rttVarUs += (Math.abs(rttUs - state.srttUs) - state.rttVarUs) / 8;
+      state.srttUs += (rttUs - state.srttUs) / 10;
+      state.minRttUs = Math.min(state.minRttUs, rttUs);
+    } else {
+      state.srttUs = rttUs;
+      state.rttVarUs = rttUs / 2;
+      state.minRttUs = rttUs;
+    }
+    state.ackIntervalUs = Math.min(10_000, Math.max(5000, state.minRttUs / 16));
+  }
+
+  #handleFirstAck(nowUs: Us): void {
+    this.#acked = true;
+    const state = this.#state;
+    const same = Math.abs(state.srttUs - this.#guessedRttUs) <= 0.2 * this.#guessedRttUs;
+    const rate = 0.5 * this.#cachedRate;
+    this.#cachedRate = 0;
+    if (!same || rate <= state.rate * 2) return;
+    // Careful Resume: 20 ms at half of what it was, and what comes back decides.
+    this.#interval = this.#begin(nowUs, { kind: 'train', gain: rate / state.rate, lengthUs: 20_000, minPackets: 16 });
+  }
+
+  #resume(nowUs: Us): void {
+    const state = this.#state;
+    const saved = this.#stall.savedRate ?? state.rate;
+    const mode = this.#stall.savedMode;
+    const silentUs = this.#stall.end();
+    if (this.#reports.pathIsAlive) {
+      // Only the acknowledgements were lost: nothing happened to what we sent.
+      this.#stall.learnGap(silentUs);
+      state.mode = mode;
+      state.rate = saved;
+      this.#interval = this.#begin(nowUs, STEADY);
+    } else {
+      state.rate = Math.max(0.5 * saved, state.initialRate);
+      state.base.reset();
+      state.minRttUs = state.srttUs;
+      this.#restart(nowUs);
+    }
+    this.#reports.skipToLargest();
+    this.#decisionLog?.(`${(nowUs / 1e6).toFixed(3)} resumed ${state.mode} x=${mbit(state.rate)}`);
+  }
+
+  #restart(nowUs: Us): void {
+    const state = this.#state;
+    state.mode = 'ramp';
+    state.trainGain = 2;
+    state.hold = 0;
+    state.holdExponent = 0;
+    this.#interval = this.#begin(nowUs, TRAIN);
+  }
+
+  /** The first packet after everything was acknowledged. */
+  #handleRestart(nowUs: Us): void {
+    const state = this.#state;
+    const idleUs = nowUs - this.#lastSentUs;
+    this.#stall.handleProgress(nowUs);
+    if (idleUs < Math.max(state.srttUs, 100_000)) return;
+    const most = Math.max(1.25 * state.sent.max(nowUs), state.initialRate);
+    if (idleUs > STALE_US && most < state.rate) {
+      state.rate = most;
+      this.#restart(nowUs);
+    } else this.#interval = this.#begin(nowUs, state.mode === 'ramp' ? TRAIN : STEADY);
+  }
+
+  #decide(nowUs: Us): void {
+    const state = this.#state;
+    const interval = this.#interval;
+    const measured = this.#meter.measure(interval.first, interval.end, this.#breaks);
+    const e = takeEvidence(state, nowUs, interval, measured);
+    const m = measured;
+    if (interval.appLimited && m.samples > 0 && m.sendRate >= 0.95 * interval.rate * interval.gain) interval.appLimited = false;
+    if (!interval.appLimited) this.#appLimitedSinceUs = Number.NaN;
+    else if (Number.isNaN(this.#appLimitedSinceUs)) this.#appLimitedSinceUs = nowUs;
+    const before = state.rate;
+    const railed = applyRails(state, e);
+    const decided = railed ?? this.#choose(e);
+    boundRate(state, nowUs, this.#cap);
+    if (state.mode === 'compete' && railed) this.#competition.handleLowered();
+    if (this.#decisionLog) this.#decisionLog(describeDecision(e, state, decided.verdict, before));
+    this.#watch(nowUs, e);
+    let plan = decided.plan;
+    if (plan.kind === 'train' && state.rate * state.trainGain > this.#cap) {
+      const gain = this.#cap / state.rate;
+      plan = gain > 1.1 ? { kind: 'train', gain, lengthUs: 20_000 / (gain - 1) } : STEADY;
+    }
+    this.#interval = this.#begin(nowUs, plan);
+  }
+
+  #choose(e: Evidence): Decided {
+    const state = this.#state;
+    const { interval } = e;
+    if (e.measured.samples === 0) return decideBlind(state, e);
+    if (state.mode === 'compete') return this.#competition.decide(e);
+    if (interval.appLimited) return decideAppLimited(state, e, e.nowUs - this.#appLimitedSinceUs > STALE_US);
+    if (state.policy.kind === 'fixed') return decideFixed(state, e, state.policy.bytesPerSecond);
+    switch (interval.kind) {
+      case 'train':
+        return decideTrain(state, e);
+      case 'check':
+        return decideCheck(state, e, interval.reference);
+      case 'drain':
+        return this.#competition.decideDrain(e, interval.drain, this.#log.next);
+      case 'steady':
+        return decideSteady(state, e);
+    }
+  }
+
+  #watch(nowUs: Us, e: Evidence): void {
+    const useless = e.measured.loss > 0.95 || this.#state.loss.rate > 0.6;
+    if (!useless) this.#uselessSinceUs = Number.NaN;
+    else if (Number.isNaN(this.#uselessSinceUs)) this.#uselessSinceUs = nowUs;
+    this.#failed = nowUs - this.#uselessSinceUs > USELESS_US;
+  }
+}
+
+/** Below it, 32 packets a round trip would be too fast for a path of which nothing is known. */
+const LEAST_GUESSED_RTT_US = 20_000;
+const OLD_PATH_US = 10_000_000;
+/** How long a rate that was not used is believed. */
+const STALE_US = 10_000_000;
+const USELESS_US = 10_000_000;

@@ -1,0 +1,242 @@
+/**
+ * What a measured interval does to the rate, one function per kind of interval. Each changes the state and says what to send
+ * next. Congestion is believed when the queue is longer than its target, or when loss exceeds what was proven to be random.
+ */
+import type { Us } from './contract.ts';
+import type { CheckReference, Evidence, Plan, RateState } from './rate-state.ts';
+import { STEADY, TRAIN } from './rate-state.ts';
+
+export interface Decided {
+  readonly plan: Plan;
+  /** For the decision log. */
+  readonly verdict: string;
+}
+
+/** A train passes when its packets come out as fast as they went in, and nothing queued or was lost beyond chance. */
+export function decideTrain(state: RateState, e: Evidence): Decided {
+  const { measured: m, interval } = e;
+  const { loss } = state;
+  const rate = interval.rate;
+  const step = interval.gain - 1;
+  const expectedLoss = loss.known ? Math.min(loss.rate, 1) : m.loss;
+  // Goodput has to rise with the rate: a policer lets packets through at any speed, and drops them.
+  const carried = m.deliveryRate / (1 - Math.min(expectedLoss + 0.5 * e.sigma, 0.95));
+  const slack = Math.min((2 * e.sigma) / (1 - loss.rate), 0.3 * step);
+  const passed =
+    e.throughput >= rate * (1 + 0.7 * step) && carried >= rate * (1 + 0.6 * step - slack) && !e.excess && e.queueUs < e.targetUs;
+  if (passed) {
+    loss.learnPassed(m.loss, m.packets);
+    state.rate = Math.min(rate * interval.gain, e.throughput * 1.02);
+    state.holdExponent = 0;
+    if (state.mode !== 'ramp') state.trainGain = Math.min(maxTrainGain(state), 1 + step * 2);
+    return { plan: TRAIN, verdict: 'pass' };
+  }
+  let check = e.excess;
+  if (!loss.known) {
+    if (e.queueUs < e.targetUs / 2) loss.learnPassed(m.loss, m.packets);
+    else {
+      loss.assumeNone();
+      state.rate = Math.min(rate, m.deliveryRate);
+      check ||= m.loss > 0.02;
+    }
+  }
+  // The train's packets were spread by the bottleneck to its own rate: that is the capacity, in one step.
+  if (!check && (state.mode === 'ramp' || e.throughput > 1.08 * rate))
+    state.rate = Math.min(rate * interval.gain, Math.max(rate, e.throughput * 0.98));
+  state.mode = 'cruise';
+  state.trainGain = CRUISE_GAIN;
+  state.failTrain();
+  return { plan: check ? checkPlan(state, e) : STEADY, verdict: 'fail' };
+}
+
+/** Sent at 0.7 of the rate: loss that stays is random, loss that falls was ours. */
+export function decideCheck(state: RateState, e: Evidence, reference: CheckReference): Decided {
+  const { measured: m } = e;
+  const { loss } = state;
+  state.lastCheckUs = e.nowUs;
+  const spread = Math.max(reference.loss * (1 - reference.loss), 0.002) * loss.variance;
+  const sigma = Math.sqrt(spread * (1 / Math.max(m.packets, 1) + 1 / Math.max(reference.packets, 1)));
+  const empty = e.leastQueueUs < Math.max(2000, state.jitterUs);
+  if (m.loss >= reference.loss - 2 * sigma) {
+    if (empty) {
+      const packets = m.packets + reference.packets;
+      loss.learnVerified((m.loss * m.packets + reference.loss * reference.packets) / packets, packets);
+      state.rate = reference.rate;
+      return { plan: STEADY, verdict: 'check-random' };
+    }
+    if (!reference.excess) {
+      state.rate = reference.rate;
+      return { plan: STEADY, verdict: 'check-same' };
+    }
+    if (e.queueUs < 0.8 * reference.queueUs && m.loss <= loss.rate + 0.1) {
+      // The queue shrank and the loss did not: it did not come from the queue.
+      loss.learnVerified(loss.rate + 0.5 * (Math.min(m.loss, reference.loss) - loss.rate), m.packets);
+      state.rate = reference.rate;
+      return { plan: STEADY, verdict: 'check-shrank' };
+    }
+    state.lower(Math.min(reference.rate, (reference.deliveryRate / (1 - loss.rate)) * 0.97));
+    state.targetScale = Math.max(0.4, state.targetScale * 0.85);
+    return { plan: STEADY, verdict: 'check-busy' };
+  }
+  if (m.loss < loss.rate || empty) loss.learnVerified(Math.min(m.loss, reference.loss), m.packets);
+  const capacity = reference.deliveryRate / (1 - Math.min(loss.rate, m.loss));
+  if (reference.excess || capacity < reference.rate * 0.95) {
+    state.lower(Math.min(reference.rate, capacity * 0.97));
+    state.targetScale = Math.max(0.4, state.targetScale * 0.7);
+    state.failTrain();
+    return { plan: STEADY, verdict: 'check-congested' };
+  }
+  state.rate = reference.rate;
+  return { plan: STEADY, verdict: 'check-fell' };
+}
+
+/** At the path's rate: hold the queue at its target, and look for more when there is none. */
+export function decideSteady(state: RateState, e: Evidence): Decided {
+  const { measured: m } = e;
+  if (e.excess) return { plan: checkPlan(state, e), verdict: 'excess' };
+  state.targetScale = Math.min(1, state.targetScale * 1.01);
+  state.loss.drift(Math.min(m.loss, state.loss.rate + e.margin), m.packets);
+  const decided = e.queueUs < e.targetUs / 2 ? growWhenQuiet(state, e) : holdQueue(state, e);
+  if (decided.plan !== STEADY) return decided;
+  if (state.loss.rate > 0.02 && e.nowUs - state.lastCheckUs > CHECK_PERIOD_US)
+    return { plan: checkPlan(state, e), verdict: decided.verdict };
+  if (state.takeDrainDue(e.nowUs)) return { plan: drainPlan(state, e), verdict: decided.verdict };
+  return decided;
+}
+
+/** Too few arrival times to know rate or queue; losses are known all the same. */
+export function decideBlind(state: RateState, e: Evidence): Decided {
+  const { measured: m, interval } = e;
+  if (m.loss <= state.loss.rate + e.margin) state.loss.drift(m.loss, m.packets);
+  if (interval.kind === 'check') state.rate = interval.reference.rate;
+  if (interval.kind === 'train') return { plan: state.mode === 'ramp' ? TRAIN : STEADY, verdict: 'blind' };
+  return { plan: STEADY, verdict: 'blind' };
+}
+
+/** Less was sent than allowed: what was reached is no limit, and a rate that was not used for long is forgotten. */
+export function decideAppLimited(state: RateState, e: Evidence, stale: boolean): Decided {
+  const { measured: m } = e;
+  if (e.excess) state.lower(Math.min(state.rate, Math.max(m.sendRate, 0.85 * state.rate)));
+  else state.loss.drift(Math.min(m.loss, state.loss.rate + e.margin), m.packets);
+  if (e.throughput > state.rate && e.queueUs < e.targetUs) state.rate = e.throughput;
+  if (stale) state.rate = Math.min(state.rate, Math.max(1.25 * state.sent.max(e.nowUs), state.initialRate));
+  return { plan: STEADY, verdict: 'app-limited' };
+}
+
+/** A rate that the user commands, losses made good up to half; reached by trains, held whatever the queue. */
+export function decideFixed(state: RateState, e: Evidence, bytesPerSecond: number): Decided {
+  const { interval } = e;
+  const wanted = bytesPerSecond / (1 - Math.min(state.loss.rate, 0.5));
+  let decided: Decided = { plan: STEADY, verdict: 'fixed' };
+  if (state.mode === 'ramp' && interval.kind === 'train') decided = decideTrain(state, e);
+  else if (interval.kind === 'check') decided = decideCheck(state, e, interval.reference);
+  else if (e.excess) decided = { plan: checkPlan(state, e), verdict: 'excess' };
+  if (state.mode !== 'ramp' || state.rate >= wanted) {
+    state.mode = 'cruise';
+    state.rate = wanted;
+    if (decided.plan.kind === 'train') decided = { plan: STEADY, verdict: 'fixed' };
+  }
+  return decided;
+}
+
+function growWhenQuiet(state: RateState, e: Evidence): Decided {
+  state.overruns = Math.max(0, state.overruns - 1);
+  if (state.wasHigh && e.queueUs < e.targetUs / 4) {
+    // Somebody left: look at once for what they had.
+    state.hold = 0;
+    state.holdExponent = 0;
+  }
+  state.wasHigh = false;
+  if (state.hold === 0) return { plan: TRAIN, verdict: 'quiet' };
+  state.hold--;
+  state.rate *= 1 + (0.5 * Math.min(e.targetUs - e.queueUs, 20_000)) / cycleUs(state, e);
+  return { plan: STEADY, verdict: 'creep' };
+}
+
+function holdQueue(state: RateState, e: Evidence): Decided {
+  const { interval, measured: m } = e;
+  if (e.queueUs > 1.5 * e.targetUs) state.wasHigh = true;
+  state.trainGain = CRUISE_GAIN;
+  const before = state.rate;
+  if (e.queueUs > Math.max(BLOATED_US, 2 * state.minRttUs)) state.rate = e.throughput * 0.5;
+  else {
+    // What the last round trip already added to the queue or took from it is not seen yet (Smith's predictor).
+    const predicted = Math.max(0, e.queueUs + (interval.rate / Math.max(e.throughput, 1) - 1) * state.srttUs);
+    const error = (e.targetUs - predicted) / cycleUs(state, e);
+    state.rate = e.throughput * (1 + Math.max(-0.5, Math.min(0.1, (error < 0 ? 0.7 : 0.5) * error)));
+  }
+  const tolerance = Math.max(1000, state.jitterUs);
+  const history = state.flatness;
+  history.push(interval.rate, e.leastQueueUs);
+  if (m.loss <= state.loss.rate + e.margin && e.leastQueueUs > 1.5 * e.targetUs + 5000 && history.isFlat(tolerance)) {
+    // Three times slower and slower, and the delay does not move: it is not a queue, the way became longer.
+    state.rate = Math.max(before, history.oldestRate);
+    history.clear();
+    state.shiftBase(e.nowUs, e.leastQueueUs);
+    return { plan: STEADY, verdict: 'base-shift' };
+  }
+  if (e.leastQueueUs > 1.5 * e.targetUs + 3000) state.overruns++;
+  else state.overruns = Math.max(0, state.overruns - 1);
+  if (state.overruns >= 4 && e.nowUs - state.lastEarlyDrainUs > Math.max(500_000, 4 * state.srttUs)) {
+    state.lastEarlyDrainUs = e.nowUs;
+    state.overruns = 2;
+    return { plan: drainPlan(state, e), verdict: 'overrun' };
+  }
+  return { plan: STEADY, verdict: 'hold-queue' };
+}
+
+export function checkPlan(state: RateState, e: Evidence): Plan {
+  const { measured: m } = e;
+  state.lastCheckUs = e.nowUs;
+  const bytes = 400 * state.loss.burst * state.packetBytes;
+  return {
+    kind: 'check',
+    gain: CHECK_GAIN,
+    lengthUs: Math.max(100_000, Math.min((bytes * 1e6) / (CHECK_GAIN * state.rate), 2 * state.srttUs)),
+    minPackets: 60,
+    reference: {
+      excess: e.excess,
+      queueUs: e.queueUs,
+      loss: m.loss,
+      packets: m.packets,
+      deliveryRate: m.deliveryRate,
+      rate: state.rate,
+    },
+  };
+}
+
+export function drainPlan(state: RateState, e: Evidence): Plan {
+  const queueUs = Math.max(e.queueUs, e.targetUs);
+  const { throughput } = e;
+  const deep = state.loss.rate >= 0.05 && (state.drainEpoch & 1) === 0;
+  const gain = deep ? 0.3 : 0.5;
+  const emptyUs = (1.2 * queueUs) / (1 - gain) + 20_000;
+  let lengthUs = Math.min(Math.max(emptyUs, 50_000), Math.max(1.5 * state.srttUs, 500_000));
+  if (deep) {
+    const packetsUs = (200 * state.packetBytes * 1e6) / (gain * throughput);
+    lengthUs = Math.min(Math.max(lengthUs, 150_000, packetsUs), 1_000_000);
+    state.lastCheckUs = e.nowUs;
+  }
+  return {
+    kind: 'drain',
+    gain: (gain * throughput) / state.rate,
+    lengthUs,
+    minPackets: 16,
+    drain: { queueUs, throughput, gain, lengthUs, deep },
+  };
+}
+
+function maxTrainGain(state: RateState): number {
+  return state.policy.kind === 'background' ? CRUISE_GAIN : 2;
+}
+
+/** From one decision to the next. */
+function cycleUs(state: RateState, e: Evidence): Us {
+  return state.srttUs + (e.interval.endUs - e.interval.startUs);
+}
+
+const CRUISE_GAIN = 1.25;
+const CHECK_GAIN = 0.7;
+const CHECK_PERIOD_US = 10_000_000;
+/** A queue that no target explains: half the throughput until it is gone. */
+const BLOATED_US = 250_000;

@@ -1,0 +1,78 @@
+/** What a measured interval means on this path, and the rails that hold whatever is decided. */
+import type { Us } from './contract.ts';
+import type { Decided } from './rate-decisions.ts';
+import type { Measurement } from './rate-measure.ts';
+import type { Evidence, Interval, RateState } from './rate-state.ts';
+import { STEADY } from './rate-state.ts';
+
+/** Enters a measurement into what is known of the path. */
+export function takeEvidence(state: RateState, nowUs: Us, interval: Interval, m: Measurement): Evidence {
+  const { loss } = state;
+  loss.observeRuns(m.lost, m.runs);
+  if (!Number.isNaN(m.jitterUs)) state.jitterUs = 0.9 * state.jitterUs + 0.1 * m.jitterUs;
+  const sigma = loss.sigma(m.packets);
+  const margin = loss.margin(m.packets);
+  // A single burst is an outage, not congestion: excess takes several runs.
+  const surplus = m.lost - loss.rate * m.packets;
+  const excess = loss.known && m.loss > loss.rate + margin && m.runs >= 3 && surplus > 2 * loss.burst;
+  const throughput = excess ? m.deliveryRate / (1 - Math.min(m.loss, loss.rate + sigma)) : m.throughput;
+  const base = state.baseUs(nowUs);
+  const queueUs = m.lastDelayUs - base;
+  state.recentLoss += (m.loss - state.recentLoss) * 0.25;
+  if (m.samples > 0) {
+    state.queueUs = queueUs;
+    state.throughput = throughput;
+    state.goodput = Math.min(m.throughput, m.sendRate) * (1 - m.loss);
+    state.delivered.add(nowUs, Math.min(m.deliveryRate, m.sendRate * (1 - m.loss) * 1.05));
+    state.sent.add(nowUs, m.sendRate);
+    if (interval.kind === 'steady') state.carried.add(nowUs, throughput);
+  }
+  return {
+    nowUs,
+    interval,
+    measured: m,
+    throughput,
+    queueUs,
+    firstQueueUs: m.firstDelayUs - base,
+    leastQueueUs: m.leastDelayUs - base,
+    targetUs: state.targetUs(throughput),
+    sigma,
+    margin,
+    excess,
+  };
+}
+
+/** Never keep a rate that nobody receives; never keep one of which most is lost without proof that it is not our doing. */
+export function applyRails(state: RateState, e: Evidence): Decided | null {
+  const { measured: m } = e;
+  if (m.packets >= 8 && m.received < 3) {
+    state.lower(state.rate * 0.5);
+    if (state.mode === 'ramp') state.mode = 'cruise';
+    return { plan: STEADY, verdict: 'nothing-arrived' };
+  }
+  if (m.loss > 0.5 && m.loss > state.loss.rate + Math.max(0.2, 4 * e.sigma)) state.lower(state.rate * 0.7);
+  return null;
+}
+
+/** No rate above 2.5 times what was delivered lately, or above the cap. */
+export function boundRate(state: RateState, nowUs: Us, cap: number): void {
+  const delivered = state.delivered.max(nowUs);
+  const most = delivered > 0 ? (2.5 * delivered) / (1 - Math.min(state.loss.rate, 0.6)) : Number.POSITIVE_INFINITY;
+  state.rate = Math.max(Math.min(state.rate, most, cap), state.floor);
+}
+
+/** One line: enough to see every mistake. */
+export function describeDecision(e: Evidence, state: RateState, verdict: string, rateBefore: number): string {
+  const { interval, measured: m } = e;
+  const ms = (us: number) => (us / 1000).toFixed(1);
+  return (
+    `${(e.nowUs / 1e6).toFixed(3)} ${state.mode}/${interval.kind}${interval.appLimited ? '!' : ''} g=${interval.gain.toFixed(2)}` +
+    ` x=${mbit(interval.rate)} X=${mbit(e.throughput)} S=${mbit(m.sendRate)} L=${m.loss.toFixed(3)} p0=${state.loss.rate.toFixed(3)}` +
+    ` b=${state.loss.burst.toFixed(1)} J=${ms(state.jitterUs)} q=${ms(e.leastQueueUs)}/${ms(e.queueUs)} T=${ms(e.targetUs)}` +
+    ` n=${m.packets}/${m.samples} ${verdict} ${mbit(rateBefore)}->${mbit(state.rate)}`
+  );
+}
+
+export function mbit(bytesPerSecond: number): string {
+  return ((bytesPerSecond * 8) / 1e6).toFixed(2);
+}

@@ -1,0 +1,58 @@
+/**
+ * Silence: nothing is acknowledged any more. The rate falls by half each round trip, so that a broken path is not flooded, but
+ * never to nothing: 16 packets a second find the path again within moments of its return, and walk through a burst of losses that
+ * is counted in packets.
+ */
+import type { Us } from './contract.ts';
+import type { RateMode, RateState } from './rate-state.ts';
+
+export class Stall {
+  /** When an acknowledgement last brought news, or the first packet after silence was sent. */
+  progressUs: Us = 0;
+  savedRate: number | null = null;
+  savedMode: RateMode = 'ramp';
+  #sinceUs: Us = 0;
+  #gapUs: Us = 0;
+
+  /** Returns the time since the last progress. */
+  handleProgress(nowUs: Us): Us {
+    const gapUs = nowUs - this.progressUs;
+    this.progressUs = nowUs;
+    this.#gapUs *= 0.998;
+    return gapUs;
+  }
+
+  /** Acknowledgements were away for so long, and the path was well. */
+  learnGap(gapUs: Us): void {
+    this.#gapUs = Math.max(this.#gapUs, Math.min(gapUs, LONGEST_GAP_US));
+  }
+
+  /** How long acknowledgements stay away on a path that is well. */
+  get usualGapUs(): Us {
+    return this.#gapUs;
+  }
+
+  dueUs(state: RateState): Us {
+    return this.progressUs + state.srttUs + Math.max(100_000, 8 * state.ackIntervalUs, 1.5 * this.#gapUs);
+  }
+
+  begin(nowUs: Us, state: RateState): void {
+    this.#sinceUs = nowUs;
+    this.savedRate = state.rate;
+    this.savedMode = state.mode;
+  }
+
+  /** Returns how long it was. */
+  end(): Us {
+    this.savedRate = null;
+    return this.progressUs - this.#sinceUs;
+  }
+
+  rate(nowUs: Us, state: RateState): number {
+    const roundTrips = (nowUs - this.#sinceUs) / Math.max(state.srttUs, 50_000);
+    return Math.max((this.savedRate ?? state.rate) * 0.5 ** (1 + roundTrips), LEAST_PACKETS_PER_SECOND * state.packetBytes);
+  }
+}
+
+const LEAST_PACKETS_PER_SECOND = 16;
+const LONGEST_GAP_US = 500_000;

@@ -1,0 +1,263 @@
+/**
+ * What rate control knows of a path, in one place: the decisions (rate-decisions.ts, rate-competition.ts) read and change it, the
+ * controller (rate-controller.ts) feeds it.
+ */
+import type { LanePolicy, Us } from './contract.ts';
+import { LossBaseline } from './rate-loss.ts';
+import type { Measurement } from './rate-measure.ts';
+import { BaseDelay, WindowedMax } from './rate-window.ts';
+
+/**
+ * ramp: looking for the path's rate, each packet train up to four times as fast as the last. cruise: the rate is known, and
+ * follows the queue. compete: somebody fills the queue whatever we do, so share as CUBIC does. stalled: nothing comes back.
+ */
+export type RateMode = 'ramp' | 'cruise' | 'compete' | 'stalled';
+
+/** A run of packets sent at one known rate, measured and decided upon when they have all been reported. */
+export type Interval = {
+  /** Packet numbers [first, end); end is -1 while it is being sent. */
+  first: number;
+  end: number;
+  startUs: Us;
+  endUs: Us;
+  /** Bytes a second of the path when it began, and how much faster or slower these packets go. */
+  rate: number;
+  gain: number;
+  minPackets: number;
+  /** There was nothing to send, or a cap below the rate: what was reached says nothing of what could be. */
+  appLimited: boolean;
+} & Purpose;
+
+export type Purpose =
+  | { readonly kind: 'steady' }
+  /** Is more possible? A short burst above the rate. */
+  | { readonly kind: 'train' }
+  /** Is the loss random? It does not fall with the rate if so. */
+  | { readonly kind: 'check'; readonly reference: CheckReference }
+  /** How long is the way when the queue is empty, and does it empty? */
+  | { readonly kind: 'drain'; readonly drain: DrainPlan };
+
+/** The interval whose loss is in question. */
+export interface CheckReference {
+  readonly excess: boolean;
+  readonly queueUs: Us;
+  readonly loss: number;
+  readonly packets: number;
+  readonly deliveryRate: number;
+  /** To return to when the loss proves random. */
+  readonly rate: number;
+}
+
+export interface DrainPlan {
+  readonly queueUs: Us;
+  readonly throughput: number;
+  /** Relative to the throughput. */
+  readonly gain: number;
+  readonly lengthUs: Us;
+  /** Long and slow enough to learn the random loss too. */
+  readonly deep: boolean;
+}
+
+/** What to do next. */
+export type Plan = Purpose & { readonly gain?: number; readonly lengthUs?: Us; readonly minPackets?: number };
+
+export const STEADY: Plan = { kind: 'steady' };
+export const TRAIN: Plan = { kind: 'train' };
+
+/** A measured interval with what it means on this path. */
+export interface Evidence {
+  readonly nowUs: Us;
+  readonly interval: Interval;
+  readonly measured: Measurement;
+  /** Bytes a second that the path carries: unexplained loss is taken off. */
+  throughput: number;
+  /** Queueing delay at the end of the interval, its least at the start and over all of it. */
+  queueUs: Us;
+  firstQueueUs: Us;
+  leastQueueUs: Us;
+  targetUs: Us;
+  sigma: number;
+  margin: number;
+  /** More loss than chance explains. */
+  excess: boolean;
+}
+
+export class RateState {
+  policy: LanePolicy;
+  readonly packetBytes: number;
+  /** Bytes a second, lost ones included; before gains and caps. */
+  rate: number;
+  mode: RateMode = 'ramp';
+  trainGain = 2;
+  /** Decisions to wait before the next train; doubles with every train that fails. */
+  hold = 0;
+  holdExponent = 0;
+  /** The queue target shrinks where losses prove that the buffer is smaller than it. */
+  targetScale = 1;
+  /** Decisions in a row with a queue well above the target. */
+  overruns = 0;
+  wasHigh = false;
+  forceCheck = false;
+  lastCheckUs: Us;
+  lastEarlyDrainUs: Us = Number.NEGATIVE_INFINITY;
+  drainEpoch: number;
+  /** Seconds since 1970 at instant 0, if known: flows that drain together see the queue empty. */
+  readonly wallOffsetUs: Us;
+
+  srttUs: Us;
+  rttVarUs: Us;
+  minRttUs: Us;
+  ackIntervalUs: Us = 10_000;
+  jitterUs: Us = 0;
+  /** What is left of the queue at the end of drains: on a path with jitter, not a queue at all. */
+  residualUs: Us = 0;
+  queueUs: Us = 0;
+
+  readonly base = new BaseDelay();
+  readonly loss = new LossBaseline();
+  /** Delivered bytes a second: the most of the last 5 s; throughput: of 30 s; sent: of 10 s. */
+  readonly delivered = new WindowedMax(500_000, 10);
+  readonly carried = new WindowedMax(1_000_000, 30);
+  readonly sent = new WindowedMax(1_000_000, 10);
+  readonly flatness = new FlatDelay();
+  throughput = 0;
+  goodput = 0;
+  recentLoss = 0;
+  initialPackets = 32;
+  baseShifts = 0;
+
+  constructor(options: { nowUs: Us; policy: LanePolicy; packetBytes: number; rttUs: Us; wallClockUs?: Us }) {
+    this.policy = options.policy;
+    this.packetBytes = options.packetBytes;
+    this.srttUs = options.rttUs;
+    this.rttVarUs = options.rttUs / 2;
+    this.minRttUs = options.rttUs;
+    this.rate = (this.initialPackets * options.packetBytes * 1e6) / options.rttUs;
+    this.lastCheckUs = options.nowUs;
+    this.wallOffsetUs = (options.wallClockUs ?? options.nowUs) - options.nowUs;
+    this.drainEpoch = this.#drainEpochAt(options.nowUs + 2e6);
+  }
+
+  baseUs(nowUs: Us): Us {
+    return this.base.us(nowUs, this.mode === 'compete' || this.overruns > 0);
+  }
+
+  /**
+   * The queueing delay to hold at a rate: 10 ms at 100 Mbit/s, falling with the square root. Flows on one bottleneck see the same
+   * queue and so come to the same rate, whatever their round trips. 20 ms means four times the share.
+   */
+  targetUs(rate: number): Us {
+    const { kind } = this.policy;
+    const scale = kind === 'high' ? 2 : 1;
+    let target = scale * BASE_TARGET_US * Math.sqrt(REFERENCE_RATE / Math.max(rate, 1));
+    target = Math.min(scale * MAX_TARGET_US, Math.max(MIN_TARGET_US, target));
+    if (kind === 'background') target = Math.min(target, BASE_TARGET_US) / 2;
+    const noise = Math.min(20_000, 1.5 * this.jitterUs);
+    const residual = this.jitterUs > 1500 ? Math.min(this.residualUs, 4 * this.jitterUs, 30_000) : 0;
+    return Math.max(2000, target * this.targetScale, noise) + residual;
+  }
+
+  /** The least rate: 4 packets a round trip. */
+  get floor(): number {
+    return (4 * this.packetBytes * 1e6) / Math.max(this.srttUs, 50_000);
+  }
+
+  /** What may be sent without knowing anything: 32 packets a round trip. */
+  get initialRate(): number {
+    return (this.initialPackets * this.packetBytes * 1e6) / Math.max(this.srttUs, 1000);
+  }
+
+  failTrain(): void {
+    this.holdExponent = Math.min(this.holdExponent + 1, 5);
+    this.hold = 1 << this.holdExponent;
+  }
+
+  lower(rate: number): void {
+    this.rate = Math.max(rate, this.floor);
+  }
+
+  /** True once every 5 s of the wall clock, half a round trip early, so that all lanes drain the queue at the same instant. */
+  takeDrainDue(nowUs: Us): boolean {
+    const epoch = this.#drainEpochAt(nowUs);
+    if (epoch <= this.drainEpoch) return false;
+    this.drainEpoch = epoch;
+    return true;
+  }
+
+  /** The way has become longer, or another one: what the delay is now is the new base. */
+  shiftBase(nowUs: Us, queueUs: Us): void {
+    this.base.reset(nowUs, this.baseUs(nowUs) + queueUs);
+    this.minRttUs = this.srttUs;
+    this.overruns = 0;
+    this.baseShifts++;
+  }
+
+  #drainEpochAt(nowUs: Us): number {
+    return Math.floor((nowUs + this.wallOffsetUs + this.srttUs / 2) / DRAIN_PERIOD_US);
+  }
+}
+
+/** The interval that a plan asks for, from packet number `first` on. */
+export function beginInterval(state: RateState, plan: Plan, nowUs: Us, first: number): Interval {
+  const { packetBytes } = state;
+  const rate = Math.max(state.rate, 1);
+  const packetsUs = (packets: number, gain: number) => (packets * packetBytes * 1e6) / (gain * rate);
+  let gain = plan.gain ?? 1;
+  let lengthUs = plan.lengthUs ?? Math.max(state.srttUs / 2, 25_000, packetsUs(40, 1), 4 * state.jitterUs);
+  if (plan.kind === 'train' && plan.gain === undefined) {
+    const ramp = state.mode === 'ramp';
+    gain = ramp && 4 * rate <= SLOW_RATE ? 4 : state.trainGain;
+    // The excess volume is 20 ms of queue however long the round trip, and the length covers bunched arrival times.
+    const neededUs = Math.max(20_000 / Math.max(gain - 1, 0.05), packetsUs(ramp ? 32 : 16, gain), 4 * state.jitterUs);
+    lengthUs = Math.min(neededUs, Math.max(state.srttUs, 10_000, 4 * state.jitterUs));
+  }
+  return {
+    ...plan,
+    first,
+    end: -1,
+    startUs: nowUs,
+    endUs: nowUs + lengthUs,
+    rate: state.rate,
+    gain,
+    minPackets: plan.minPackets ?? 8,
+    appLimited: false,
+  };
+}
+
+/** The last three decisions that lowered the rate because of a queue: did the queue notice? */
+export class FlatDelay {
+  #rates: number[] = [];
+  #delays: number[] = [];
+
+  get oldestRate(): number {
+    return this.#rates[0] ?? 0;
+  }
+
+  push(rate: number, delayUs: Us): void {
+    this.#rates.push(rate);
+    this.#delays.push(delayUs);
+    if (this.#rates.length > 3) {
+      this.#rates.shift();
+      this.#delays.shift();
+    }
+  }
+
+  isFlat(toleranceUs: Us): boolean {
+    const [rate0 = 0, , rate2 = 0] = this.#rates;
+    const [delay0 = 0, delay1 = 0, delay2 = 0] = this.#delays;
+    if (this.#rates.length < 3 || rate2 > 0.85 * rate0) return false;
+    return Math.abs(delay2 - delay0) < toleranceUs && Math.abs(delay1 - delay0) < toleranceUs;
+  }
+
+  clear(): void {
+    this.#rates = [];
+    this.#delays = [];
+  }
+}
+
+const REFERENCE_RATE = 100e6 / 8;
+const BASE_TARGET_US = 10_000;
+const MIN_TARGET_US = 5000;
+const MAX_TARGET_US = 40_000;
+const SLOW_RATE = 10e6 / 8;
+const DRAIN_PERIOD_US = 5_000_000;
