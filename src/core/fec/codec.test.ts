@@ -142,7 +142,9 @@ for (const [name, makeKernel] of kernels) {
         assert.deepEqual(repair, source);
         assertDecodes(source, length, [], [254], [repair!], workspace);
       }
-      assert.deepEqual(repairsOf(2, Uint8Array.of(7), 1, 3, [1]), [Uint8Array.of(7, 0, 0)]);
+      const padded = new Uint8Array(4).fill(9);
+      encoder.repair(2, Uint8Array.of(7), 1, 3, 1, padded);
+      assert.deepEqual(padded, Uint8Array.of(7, 0, 0, 9));
     });
 
     test('more blocks than slots, asked in any order, get their own repair symbols', () => {
@@ -189,6 +191,20 @@ test('the source is read once a block: a cached block is not copied again', () =
   assert.deepEqual(out, new Uint8Array(64));
 });
 
+test('the block that was not asked for longest makes room for another', () => {
+  const encoder = createBlockEncoder(createWorkspace(undefined, 2));
+  const sources = [1, 2, 3].map((seed) => bytesOf(2 * 64, seededRandom(seed)));
+  const out = new Uint8Array(64);
+  const ask = (key: number) => encoder.repair(key, sources[key]!, 2, 64, 9, out);
+  for (const key of [0, 1, 0, 2]) ask(key);
+  const kept = expectedRepair(sources[0]!, 2, 64, 9);
+  for (const source of sources) source.fill(0);
+  ask(0);
+  assert.deepEqual(out, kept, 'block 0 was asked for between 1 and 2');
+  ask(1);
+  assert.deepEqual(out, new Uint8Array(64), 'block 1 had to go, and is read again');
+});
+
 test('more repair symbols than are missing are not used, none are needed for a whole block, and flags stay as they are', () => {
   const block = bytesOf(3 * 64, seededRandom(7));
   const whole = block.slice();
@@ -224,6 +240,12 @@ test('what a caller must not hand in is a RangeError, and the block stays as it 
     'a short block': { block: new Uint8Array(191) },
     'flags for another k': { present: new Uint8Array(4) },
     'odd symbols': { symbolBytes: 63, block: new Uint8Array(189) },
+    'more than there is room for': {
+      k: 100,
+      symbolBytes: 3264,
+      block: new Uint8Array(326_400),
+      present: new Uint8Array(100).fill(1),
+    },
     'no symbols': { k: 0, block: new Uint8Array(0), present: new Uint8Array(0) },
   };
   for (const [what, change] of Object.entries(bad)) {

@@ -5,7 +5,7 @@
 
 /** EXP[i] = 2^i, repeated so that a sum of logarithms up to 1023 needs no reduction by 255. */
 export const EXP = new Uint8Array(1024);
-/** LOG[EXP[i]] = i for i below 255. LOG[0] means nothing. */
+/** LOG[EXP[i]] = i for i below 255. 0 has no logarithm; LOG[0] is 0, so that sums leave it out. */
 export const LOG = new Uint8Array(256);
 
 /** Bytes of a coefficient's products with the 16 low and the 16 high halves of a byte. */

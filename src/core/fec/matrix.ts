@@ -47,12 +47,10 @@ export function writeDecodingRows(out: Uint8Array, k: number, symbols: Uint8Arra
   }
 }
 
-/** Logarithm of the product of the differences between `symbol` and all others of `set`. */
+/** Logarithm of the product of the differences between `symbol` and all others of `set`: with itself it has none, and LOG[0] is 0. */
 function logOfDistances(symbol: number, set: Uint8Array): number {
   let sum = 0;
-  for (let i = 0; i < set.length; i++) {
-    if (set[i] !== symbol) sum += LOG[set[i]! ^ symbol]!;
-  }
+  for (let i = 0; i < set.length; i++) sum += LOG[set[i]! ^ symbol]!;
   return sum;
 }
 
