@@ -1,0 +1,360 @@
+/**
+ * One end of a lane: streams above, paths below, coding blocks between them. A driver gives it packets and the time and asks
+ * what to send (contract.ts); nothing here waits, reads a clock or makes a random number.
+ *
+ * @example
+ * const lane = createLane({ role: 'client', nowUs, wallClockUs, policy: { kind: 'fair' }, random });
+ * lane.addPath(nowUs, 0, { validated: true });
+ * const id = lane.openStream();
+ * lane.write(id, bytes);
+ * while (lane.pollTransmit(nowUs, out)) send(lane.transmit, out);
+ */
+import { type BlockEncoder, createBlockEncoder } from '../fec/codec.ts';
+import type { AckView } from './ack-frame.ts';
+import { BlocksIn } from './blocks-in.ts';
+import { BlocksOut } from './blocks-out.ts';
+import {
+  DATA_PACKET_BYTES,
+  HEADER_BYTES,
+  type Lane,
+  type LaneEvent,
+  type LanePolicy,
+  type LaneSnapshot,
+  MAX_SOURCE_SYMBOLS,
+  type PathOptions,
+  type ReceivedPacket,
+  SYMBOL_BYTES,
+  SYMBOL_HEAD_BYTES,
+  TAG_BYTES,
+  type Transmit,
+  type Us,
+} from './contract.ts';
+import { Control } from './control.ts';
+import { Path } from './path.ts';
+import { Scheduler } from './scheduler.ts';
+import { snapshotOf } from './snapshot.ts';
+import { StreamsIn } from './streams-in.ts';
+import { StreamsOut } from './streams-out.ts';
+import { newSymbolHead, readSymbolHead } from './wire.ts';
+
+export interface LaneOptions {
+  readonly role: 'client' | 'server';
+  readonly nowUs: Us;
+  /** UTC at `nowUs`: lanes that share a bottleneck empty its queue at the same instants. */
+  readonly wallClockUs: Us;
+  readonly policy: LanePolicy;
+  /** Uniform 32-bit numbers. */
+  readonly random: () => number;
+  /** On the wire, over all paths. Default: no cap. */
+  readonly capBytesPerSecond?: number;
+  /** Most bytes of coding blocks that may be incomplete here. Default 64 MiB. */
+  readonly receiveWindowBytes?: number;
+  /** Most bytes of one stream that wait here for its reader. Default 16 MiB. */
+  readonly streamWindowBytes?: number;
+  /** Most streams that the peer may have open. Default 64. */
+  readonly maxStreams?: number;
+  /** Called with each decision of the rate control and with what happens to paths; for a trace, not for control. */
+  readonly trace?: (event: LaneTraceEvent) => void;
+}
+
+export interface LaneTraceEvent {
+  readonly name: string;
+  readonly data: unknown;
+}
+
+export function createLane(options: LaneOptions): Lane {
+  return new LaneMachine(options);
+}
+
+class LaneMachine implements Lane {
+  readonly transmit: Transmit = {
+    pathId: 0,
+    kind: 'data',
+    packetNumber: 0,
+    bytes: 0,
+    ackNow: false,
+    probe: false,
+    toCandidate: false,
+  };
+  private readonly options: LaneOptions;
+  private readonly events: LaneEvent[] = [];
+  private readonly paths: Path[] = [];
+  private readonly encoder: BlockEncoder = createBlockEncoder();
+  private readonly blocksOut = new BlocksOut(this.encoder);
+  private readonly blocksIn: BlocksIn;
+  private readonly streamsIn: StreamsIn;
+  private readonly streamsOut: StreamsOut;
+  private readonly scheduler: Scheduler;
+  private readonly control: Control;
+  private readonly head = newSymbolHead();
+  private readonly choice = { block: 0, symbol: 0 };
+  private policy: LanePolicy;
+  private capBytesPerSecond: number;
+  private nextStream: number;
+  private turn = 0;
+  private closed = false;
+
+  constructor(options: LaneOptions) {
+    this.options = options;
+    this.policy = options.policy;
+    this.capBytesPerSecond = options.capBytesPerSecond ?? Infinity;
+    this.nextStream = options.role === 'client' ? 0 : 1;
+    const emit = (event: LaneEvent): void => {
+      this.events.push(event);
+    };
+    this.streamsOut = new StreamsOut(INITIAL_STREAM_CREDIT_BYTES, emit);
+    this.streamsIn = new StreamsIn({
+      peerParity: options.role === 'client' ? 1 : 0,
+      initialCreditBytes: INITIAL_STREAM_CREDIT_BYTES,
+      windowBytes: options.streamWindowBytes ?? STREAM_WINDOW_BYTES,
+      maxStreams: options.maxStreams ?? MAX_STREAMS,
+      emit: (event) => {
+        // What the peer opens can be answered on.
+        if (event.type === 'stream') this.streamsOut.open(event.id);
+        emit(event);
+      },
+    });
+    const windowBlocks = Math.floor((options.receiveWindowBytes ?? RECEIVE_WINDOW_BYTES) / (MAX_SOURCE_SYMBOLS * SYMBOL_BYTES));
+    this.blocksIn = new BlocksIn({ windowBlocks, deliver: (content) => this.streamsIn.handleBlock(content) });
+    this.scheduler = new Scheduler(this.blocksOut, this.streamsOut);
+    this.control = new Control({
+      blocksIn: this.blocksIn,
+      blocksOut: this.blocksOut,
+      streamsIn: this.streamsIn,
+      streamsOut: this.streamsOut,
+      path: (id) => this.path(id),
+      random: options.random,
+      handleAck: (nowUs, path, ack) => this.handleAck(nowUs, path, ack),
+      handleMoved: (nowUs, path) => {
+        path.controller.handlePathChange(nowUs, true);
+        this.events.push({ type: 'moved', pathId: path.id });
+      },
+      handleClose: (reason) => this.finish(reason, true),
+    });
+  }
+
+  addPath(nowUs: Us, pathId: number, options: PathOptions): void {
+    const { wallClockUs, nowUs: startedUs, random, trace } = this.options;
+    const path = new Path(pathId, options, {
+      nowUs,
+      wallClockUs: wallClockUs + (nowUs - startedUs),
+      policy: this.policy,
+      capBytesPerSecond: this.capBytesPerSecond,
+      random,
+      decisionLog: trace ? (line) => trace({ name: 'rate:decision', data: { path: pathId, line } }) : undefined,
+    });
+    this.paths.push(path);
+    if (this.options.role === 'client') this.control.greet(nowUs, path);
+  }
+
+  removePath(_nowUs: Us, pathId: number): void {
+    const path = this.path(pathId);
+    if (!path) return;
+    path.giveUpInFlight(this.blocksOut);
+    this.paths.splice(this.paths.indexOf(path), 1);
+    this.events.push({ type: 'path', pathId, state: 'failed' });
+  }
+
+  handlePacket(nowUs: Us, packet: ReceivedPacket): void {
+    const path = this.path(packet.pathId);
+    if (this.closed || !path) return;
+    path.receivedBytes += packet.datagramBytes;
+    path.lastHeardUs = nowUs;
+    if (path.state === 'opening' || path.state === 'failed') this.setState(path, path.standby ? 'standby' : 'active');
+    if (packet.moved) this.control.handleMovedPacket(nowUs, path, packet.datagramBytes);
+    else if (path.candidate) path.candidate.receivedBytes += packet.datagramBytes;
+    const wrong =
+      packet.kind === 'data'
+        ? this.handleSymbol(nowUs, path, packet)
+        : this.control.handlePlain(nowUs, path, packet.plain)
+          ? null
+          : 'a control packet could not be read';
+    if (wrong !== null) this.close(nowUs, wrong);
+  }
+
+  handleTimer(nowUs: Us): void {
+    if (this.closed) return;
+    for (const path of this.paths) {
+      path.controller.handleTimer(nowUs);
+      this.watch(nowUs, path);
+    }
+    this.control.handleTimer(nowUs, this.paths);
+  }
+
+  nextWakeUs(nowUs: Us): Us {
+    if (this.closed) return this.control.hasClosing ? nowUs : Infinity;
+    let next = this.control.nextUs(nowUs, this.paths);
+    for (const path of this.paths) {
+      next = Math.min(next, path.controller.nextTimerUs(), this.timeoutAtUs(path));
+      if (this.scheduler.hasWork(nowUs, this.paths, path)) next = Math.min(next, Math.max(nowUs, path.nextSendUs(nowUs)));
+    }
+    return Math.min(next, this.scheduler.tailUs(nowUs));
+  }
+
+  pollTransmit(nowUs: Us, out: Uint8Array): boolean {
+    if (this.control.poll(nowUs, this.paths, this.transmit, out)) return true;
+    if (this.closed) return false;
+    for (let i = 0; i < this.paths.length; i++) {
+      const path = this.paths[(this.turn + i) % this.paths.length] as Path;
+      if (!this.scheduler.isUsable(this.paths, path) || !path.allowsData(nowUs, DATA_PACKET_BYTES)) continue;
+      if (!this.scheduler.choose(nowUs, this.paths, path, this.choice)) {
+        path.controller.handleAppLimited(nowUs);
+        continue;
+      }
+      this.turn = (this.turn + i + 1) % this.paths.length;
+      this.writeData(nowUs, path, out);
+      return true;
+    }
+    return false;
+  }
+
+  pollEvent(): LaneEvent | null {
+    return this.events.shift() ?? null;
+  }
+
+  openStream(): number {
+    const id = this.nextStream;
+    this.nextStream += 2;
+    this.streamsOut.open(id);
+    this.streamsIn.open(id);
+    return id;
+  }
+
+  write(streamId: number, bytes: Uint8Array): void {
+    this.streamsOut.write(streamId, bytes);
+  }
+
+  end(streamId: number): void {
+    this.streamsOut.end(streamId);
+  }
+
+  reset(streamId: number): void {
+    this.streamsOut.reset(streamId);
+    this.streamsIn.forget(streamId);
+  }
+
+  consumed(streamId: number, bytes: number): void {
+    this.streamsIn.consumed(streamId, bytes);
+  }
+
+  close(nowUs: Us, reason: string): void {
+    if (this.closed) return;
+    this.control.sayClose(nowUs, reason);
+    this.finish(reason, false);
+  }
+
+  handleLag(nowUs: Us, lagUs: Us): void {
+    this.control.noteLag(lagUs);
+    for (const path of this.paths) path.controller.handleLag(nowUs, lagUs);
+  }
+
+  setPolicy(policy: LanePolicy): void {
+    this.policy = policy;
+    for (const path of this.paths) path.controller.setPolicy(policy);
+  }
+
+  setCap(bytesPerSecond: number): void {
+    this.capBytesPerSecond = bytesPerSecond;
+    for (const path of this.paths) path.controller.setCap(bytesPerSecond / Math.max(1, this.paths.length));
+  }
+
+  snapshot(nowUs: Us): LaneSnapshot {
+    return snapshotOf(nowUs, {
+      paths: this.paths,
+      blocksIn: this.blocksIn,
+      blocksOut: this.blocksOut,
+      streamsIn: this.streamsIn,
+      streamsOut: this.streamsOut,
+      capBytesPerSecond: this.capBytesPerSecond,
+    });
+  }
+
+  private path(id: number): Path | undefined {
+    for (const path of this.paths) if (path.id === id) return path;
+    return undefined;
+  }
+
+  private handleSymbol(nowUs: Us, path: Path, packet: ReceivedPacket): string | null {
+    if (path.arrivals.add(packet.packetNumber, nowUs, packet) !== 'new') return null;
+    path.receivedPackets++;
+    if (!readSymbolHead(packet.plain, this.head)) return 'a data packet could not be read';
+    const completed = this.blocksIn.completed;
+    const wrong = this.blocksIn.handleSymbol(this.head, packet.plain.subarray(SYMBOL_HEAD_BYTES));
+    if (this.blocksIn.completed !== completed) this.control.noteCompleted(nowUs);
+    else this.control.noteIncomplete(nowUs);
+    return wrong;
+  }
+
+  private handleAck(nowUs: Us, path: Path, ack: AckView): void {
+    const wrong = path.handleAck(nowUs, ack, this.blocksOut);
+    if (wrong !== null) {
+      this.close(nowUs, wrong);
+      return;
+    }
+    if (path.state === 'degraded') this.setState(path, path.standby ? 'standby' : 'active');
+    this.scheduler.updateModel(this.paths);
+  }
+
+  private writeData(nowUs: Us, path: Path, out: Uint8Array): void {
+    const { transmit } = this;
+    const probe = path.probes > 0;
+    const bytes = this.blocksOut.write(this.choice, out);
+    const datagramBytes = HEADER_BYTES + bytes + TAG_BYTES;
+    transmit.pathId = path.id;
+    transmit.kind = 'data';
+    transmit.bytes = bytes;
+    transmit.toCandidate = path.prefersCandidate(datagramBytes);
+    transmit.packetNumber = path.handleSent(nowUs, datagramBytes, this.choice);
+    transmit.probe = probe;
+    // The last packet for now: the sooner its fate is known, the sooner a loss is made good.
+    const last = this.blocksOut.unsentSymbols === 0 && !this.streamsOut.hasWork;
+    transmit.ackNow = probe || last || path.controller.wantsAckNow(transmit.packetNumber);
+    path.sentBytes += datagramBytes;
+    if (transmit.toCandidate && path.candidate) path.candidate.sentBytes += datagramBytes;
+  }
+
+  private timeoutAtUs(path: Path): Us {
+    if (!this.scheduler.isUsable(this.paths, path)) return Infinity;
+    const waiting = this.blocksOut.hasUnfinished && path.hasOutstanding;
+    if (!waiting && !this.streamsOut.blocked) return Infinity;
+    return Math.max(path.lastDataSentUs, path.lastProgressUs) + path.timeoutUs;
+  }
+
+  /** Timeouts, and what they say about the path. */
+  private watch(nowUs: Us, path: Path): void {
+    if (nowUs >= this.timeoutAtUs(path)) {
+      path.timeouts++;
+      path.probes = PROBES;
+      path.lastProgressUs = nowUs;
+      this.control.ping(nowUs, path);
+      if (path.timeouts === 1 && this.paths.length > 1) {
+        path.giveUpInFlight(this.blocksOut);
+        this.setState(path, 'degraded');
+      }
+    }
+    const silentUs = nowUs - path.lastHeardUs;
+    if (path.timeouts >= 3 && silentUs > FAILED_AFTER_US) this.setState(path, 'failed');
+    else if (path.timeouts >= 2) this.setState(path, 'degraded');
+  }
+
+  private setState(path: Path, state: Path['state']): void {
+    if (path.state === state || (path.state === 'failed' && state === 'degraded')) return;
+    path.state = state;
+    this.events.push({ type: 'path', pathId: path.id, state });
+    this.options.trace?.({ name: 'path:state', data: { path: path.id, state } });
+  }
+
+  private finish(reason: string, byPeer: boolean): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.events.push({ type: 'closed', reason, byPeer });
+  }
+}
+
+/** One stream may send so much before the other end has said anything about it. */
+const INITIAL_STREAM_CREDIT_BYTES = 1 << 20;
+const STREAM_WINDOW_BYTES = 16 << 20;
+const RECEIVE_WINDOW_BYTES = 64 << 20;
+const MAX_STREAMS = 64;
+const PROBES = 2;
+const FAILED_AFTER_US = 2_000_000;

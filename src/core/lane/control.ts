@@ -1,0 +1,341 @@
+/**
+ * Control packets: acknowledgements, what the receiver holds and takes, proofs of addresses, greetings and the last word. They are
+ * neither acknowledged nor sent again: what they say is said anew while it matters.
+ */
+import type { AckView } from './ack-frame.ts';
+import type { BlocksIn } from './blocks-in.ts';
+import type { BlocksOut } from './blocks-out.ts';
+import { HEADER_BYTES, MAX_CONTROL_BYTES, TAG_BYTES, type Transmit, type Us } from './contract.ts';
+import { readFrames } from './frame-reader.ts';
+import { FrameWriter } from './frame-writer.ts';
+import { type FrameHandler, RANK_COMPLETE, STATE_HEAD_BYTES } from './frames.ts';
+import type { Path } from './path.ts';
+import type { StreamsIn } from './streams-in.ts';
+import type { StreamsOut } from './streams-out.ts';
+
+export interface ControlEnvironment {
+  readonly blocksIn: BlocksIn;
+  readonly blocksOut: BlocksOut;
+  readonly streamsIn: StreamsIn;
+  readonly streamsOut: StreamsOut;
+  readonly path: (id: number) => Path | undefined;
+  readonly random: () => number;
+  readonly handleAck: (nowUs: Us, path: Path, ack: AckView) => void;
+  readonly handleMoved: (nowUs: Us, path: Path) => void;
+  readonly handleClose: (reason: string) => void;
+}
+
+/** What one path owes the peer. */
+interface Dues {
+  greetUs: Us;
+  greetings: number;
+  pingUs: Us;
+  pongId: number;
+  pongSentUs: number;
+  pongReceivedUs: Us;
+  responseHigh: number;
+  responseLow: number;
+  hasResponse: boolean;
+  challengeHigh: number;
+  challengeLow: number;
+  challengeUs: Us;
+}
+
+export class Control {
+  private readonly environment: ControlEnvironment;
+  private readonly writer = new FrameWriter();
+  private readonly dues = new Map<number, Dues>();
+  private stateUs: Us = Infinity;
+  private lastStateUs: Us = 0;
+  private toldCredit = 0;
+  private creditUs: Us = Infinity;
+  private lagMs = 0;
+  private pings = 0;
+  private closing: { reason: string; left: number } | null = null;
+  private readonly ranks = new Uint8Array(MAX_CONTROL_BYTES);
+  private readonly handler: FrameHandler;
+  private nowUs: Us = 0;
+  private from: Path | null = null;
+
+  constructor(environment: ControlEnvironment) {
+    this.environment = environment;
+    this.handler = this.makeHandler();
+  }
+
+  get hasClosing(): boolean {
+    return this.closing !== null;
+  }
+
+  /** The client's first word on a path, large enough that the server may answer; said again until something is heard. */
+  greet(nowUs: Us, path: Path): void {
+    this.due(path).greetUs = nowUs;
+  }
+
+  ping(nowUs: Us, path: Path): void {
+    this.due(path).pingUs = nowUs;
+  }
+
+  sayClose(_nowUs: Us, reason: string): void {
+    this.closing = { reason, left: CLOSE_REPEATS };
+  }
+
+  noteLag(lagUs: Us): void {
+    this.lagMs = Math.max(this.lagMs, Math.min(255, Math.round(lagUs / 1000)));
+  }
+
+  /** A block became whole: the sender may stop caring for it. */
+  noteCompleted(nowUs: Us): void {
+    const { blocksIn } = this.environment;
+    // With nothing left open the sender is at its end, and waits for this word; otherwise it can wait its turn.
+    if (!blocksIn.hasIncomplete) this.stateUs = Math.min(this.stateUs, nowUs + LAST_STATE_US);
+    else this.noteIncomplete(nowUs);
+  }
+
+  noteIncomplete(nowUs: Us): void {
+    if (this.stateUs !== Infinity) return;
+    this.stateUs = Math.max(nowUs, this.lastStateUs + this.stateIntervalUs());
+  }
+
+  handleMovedPacket(nowUs: Us, path: Path, datagramBytes: number): void {
+    const { random } = this.environment;
+    path.candidate = {
+      receivedBytes: datagramBytes,
+      sentBytes: 0,
+      challengeHigh: random(),
+      challengeLow: random(),
+      challengeDueUs: nowUs,
+    };
+  }
+
+  handlePlain(nowUs: Us, path: Path, plain: Uint8Array): boolean {
+    this.nowUs = nowUs;
+    this.from = path;
+    return readFrames(plain, this.handler);
+  }
+
+  handleTimer(nowUs: Us, paths: readonly Path[]): void {
+    for (const path of paths) {
+      const due = this.due(path);
+      if (path.state !== 'opening' && nowUs - path.lastHeardUs > KEEP_ALIVE_US && due.pingUs > nowUs) due.pingUs = nowUs;
+      if (!path.validated && path.receivedBytes > 0 && due.challengeUs === Infinity) due.challengeUs = nowUs;
+    }
+  }
+
+  nextUs(nowUs: Us, paths: readonly Path[]): Us {
+    if (this.closing) return nowUs;
+    let next = Infinity;
+    for (const path of paths) next = Math.min(next, this.pathDueUs(path));
+    if (paths.length > 0) next = Math.min(next, this.stateUs, this.creditUs, this.streamCreditUs(nowUs));
+    return Math.max(next, nowUs);
+  }
+
+  /** Writes one control packet when something is due. */
+  poll(nowUs: Us, paths: readonly Path[], transmit: Transmit, out: Uint8Array): boolean {
+    if (paths.length === 0) return false;
+    if (this.closing) return this.pollClose(paths, transmit, out);
+    if (this.environment.blocksIn.credit > this.toldCredit) this.creditUs = Math.min(this.creditUs, nowUs + CREDIT_US);
+    const common = nowUs >= Math.min(this.stateUs, this.creditUs, this.streamCreditUs(nowUs));
+    let best: Path | null = null;
+    for (const path of paths) {
+      if (!path.allowsBytes(MIN_CONTROL_BUDGET)) continue;
+      if (nowUs >= this.pathDueUs(path)) return this.write(nowUs, path, transmit, out);
+      // What concerns no path goes the shortest way that is alive.
+      if (path.state !== 'opening' && (!best || rank(path) < rank(best))) best = path;
+    }
+    return common && best !== null && this.write(nowUs, best, transmit, out);
+  }
+
+  private write(nowUs: Us, path: Path, transmit: Transmit, out: Uint8Array): boolean {
+    const { writer } = this;
+    const { blocksIn, streamsIn } = this.environment;
+    const due = this.due(path);
+    const budget = path.validated
+      ? MAX_CONTROL_BYTES
+      : Math.min(MAX_CONTROL_BYTES, 3 * path.receivedBytes - path.sentBytes - OVERHEAD);
+    writer.reset(out, budget);
+    if (due.hasResponse && writer.pathResponse(due.responseHigh, due.responseLow)) due.hasResponse = false;
+    const toCandidate = path.prefersCandidate(MAX_CONTROL_BYTES + OVERHEAD);
+    if (toCandidate && path.candidate && nowUs >= path.candidate.challengeDueUs) {
+      writer.pathChallenge(path.candidate.challengeHigh, path.candidate.challengeLow);
+      path.candidate.challengeDueUs = nowUs + Math.max(path.controller.srttUs, MIN_CHALLENGE_US);
+    }
+    if (nowUs >= due.challengeUs && writer.pathChallenge(due.challengeHigh, due.challengeLow))
+      due.challengeUs = nowUs + Math.max(path.controller.srttUs, MIN_CHALLENGE_US);
+    if (due.pongId >= 0 && writer.pong(due.pongId, due.pongSentUs, nowUs - due.pongReceivedUs)) due.pongId = -1;
+    if (nowUs >= Math.min(due.pingUs, due.greetUs)) this.writePing(nowUs, path, due);
+    if (path.arrivals.nextAckUs() < Infinity && path.arrivals.writeAck(writer, path.id, nowUs, this.lagMs)) this.lagMs = 0;
+    if (blocksIn.credit > 0 && writer.credit(blocksIn.credit)) {
+      this.toldCredit = blocksIn.credit;
+      this.creditUs = Infinity;
+    }
+    while (streamsIn.creditDue.length > 0) {
+      const id = streamsIn.creditDue[0] as number;
+      const offset = streamsIn.takeCredit(id);
+      if (offset !== null && !writer.streamCredit(id, offset)) break;
+      streamsIn.creditDue.shift();
+    }
+    if (nowUs >= this.stateUs) this.writeState(nowUs);
+    if (nowUs >= due.greetUs - 1 && due.greetings > 0 && path.state === 'opening') writer.padding(budget);
+    if (writer.length === 0) return false;
+    transmit.pathId = path.id;
+    transmit.kind = 'control';
+    transmit.packetNumber = path.nextControl++;
+    transmit.bytes = writer.length;
+    transmit.ackNow = false;
+    transmit.probe = false;
+    transmit.toCandidate = toCandidate;
+    path.sentBytes += writer.length + OVERHEAD;
+    if (toCandidate && path.candidate) path.candidate.sentBytes += writer.length + OVERHEAD;
+    return true;
+  }
+
+  private writePing(nowUs: Us, path: Path, due: Dues): void {
+    this.writer.ping(this.pings++, nowUs);
+    due.pingUs = Infinity;
+    if (path.state === 'opening' && due.greetUs < Infinity) {
+      due.greetings++;
+      due.greetUs = nowUs + Math.min(1_000_000, 100_000 * 2 ** Math.min(due.greetings, 4));
+    } else due.greetUs = Infinity;
+  }
+
+  private writeState(nowUs: Us): void {
+    const { blocksIn } = this.environment;
+    const room = Math.max(0, Math.min(this.ranks.length, this.writer.remaining - STATE_HEAD_BYTES));
+    const open = blocksIn.highest - blocksIn.lowest;
+    const count = Math.min(room, open);
+    for (let i = 0; i < count; i++) this.ranks[i] = blocksIn.rank(blocksIn.lowest + i);
+    if (!this.writer.state(blocksIn.lowest, blocksIn.lowest, this.ranks, 0, count)) return;
+    this.lastStateUs = nowUs;
+    this.stateUs = blocksIn.hasIncomplete ? nowUs + this.stateIntervalUs() : Infinity;
+  }
+
+  private pollClose(paths: readonly Path[], transmit: Transmit, out: Uint8Array): boolean {
+    const closing = this.closing as { reason: string; left: number };
+    const path = paths.find((each) => each.allowsBytes(MIN_CONTROL_BUDGET));
+    if (!path || closing.left-- <= 0) {
+      this.closing = null;
+      return false;
+    }
+    this.writer.reset(out, MAX_CONTROL_BYTES);
+    this.writer.close(closing.reason);
+    transmit.pathId = path.id;
+    transmit.kind = 'control';
+    transmit.packetNumber = path.nextControl++;
+    transmit.bytes = this.writer.length;
+    transmit.ackNow = transmit.probe = transmit.toCandidate = false;
+    path.sentBytes += this.writer.length + OVERHEAD;
+    return true;
+  }
+
+  private pathDueUs(path: Path): Us {
+    const due = this.due(path);
+    if (due.hasResponse || due.pongId >= 0) return 0;
+    if (!path.allowsBytes(MIN_CONTROL_BUDGET)) return Infinity;
+    const challengeUs = path.candidate ? path.candidate.challengeDueUs : Infinity;
+    return Math.min(path.arrivals.nextAckUs(), due.greetUs, due.pingUs, due.challengeUs, challengeUs);
+  }
+
+  private streamCreditUs(nowUs: Us): Us {
+    return this.environment.streamsIn.creditDue.length > 0 ? nowUs : Infinity;
+  }
+
+  private stateIntervalUs(): Us {
+    return Math.max(MIN_STATE_US, (this.from?.controller.srttUs ?? 0) / 2);
+  }
+
+  private due(path: Path): Dues {
+    let due = this.dues.get(path.id);
+    if (!due) {
+      const { random } = this.environment;
+      due = {
+        greetUs: Infinity,
+        greetings: 0,
+        pingUs: Infinity,
+        pongId: -1,
+        pongSentUs: 0,
+        pongReceivedUs: 0,
+        responseHigh: 0,
+        responseLow: 0,
+        hasResponse: false,
+        challengeHigh: random(),
+        challengeLow: random(),
+        challengeUs: Infinity,
+      };
+      this.dues.set(path.id, due);
+    }
+    return due;
+  }
+
+  private makeHandler(): FrameHandler {
+    const { environment } = this;
+    return {
+      onAck: (ack) => {
+        const path = environment.path(ack.pathId);
+        if (path) environment.handleAck(this.nowUs, path, ack);
+      },
+      onState: (state) => {
+        const { blocksOut } = environment;
+        if (!blocksOut.handleCompleteBelow(state.completeBelow))
+          return environment.handleClose('blocks were acknowledged and never sent');
+        for (let i = 0; i < state.count; i++)
+          blocksOut.handleRank(state.start + i, state.rank(i), state.rank(i) === RANK_COMPLETE);
+      },
+      onCredit: (block) => {
+        if (block > environment.blocksOut.credit) environment.blocksOut.credit = block;
+      },
+      onStreamCredit: (id, offset) => environment.streamsOut.handleCredit(id, offset),
+      onPathChallenge: (high, low) => {
+        const due = this.due(this.from as Path);
+        due.responseHigh = high;
+        due.responseLow = low;
+        due.hasResponse = true;
+      },
+      onPathResponse: (high, low) => this.handleResponse(this.from as Path, high, low),
+      onAckFrequency: (intervalUs) => {
+        this.from?.arrivals.handleAckFrequency(intervalUs);
+      },
+      onPing: (id, sentUs) => {
+        const due = this.due(this.from as Path);
+        due.pongId = id;
+        due.pongSentUs = sentUs;
+        due.pongReceivedUs = this.nowUs;
+        if (!(this.from as Path).validated && due.challengeUs === Infinity) due.challengeUs = this.nowUs;
+        // Whoever asks may have missed what was said before.
+        this.stateUs = this.nowUs;
+        environment.streamsIn.repeatCredits();
+      },
+      onPong: () => undefined,
+      onResetStream: () => undefined,
+      onPathStatus: () => undefined,
+      onClose: (reason) => environment.handleClose(reason),
+    };
+  }
+
+  private handleResponse(path: Path, high: number, low: number): void {
+    const due = this.due(path);
+    if (high === due.challengeHigh && low === due.challengeLow) {
+      path.validated = true;
+      due.challengeUs = Infinity;
+    }
+    const { candidate } = path;
+    if (candidate && high === candidate.challengeHigh && low === candidate.challengeLow) {
+      path.candidate = null;
+      path.validated = true;
+      this.environment.handleMoved(this.nowUs, path);
+    }
+  }
+}
+
+function rank(path: Path): number {
+  const dead = path.state === 'failed' ? 2e9 : path.state === 'degraded' ? 1e9 : 0;
+  return dead + path.controller.srttUs;
+}
+
+const OVERHEAD = HEADER_BYTES + TAG_BYTES;
+const MIN_CONTROL_BUDGET = 256;
+const MIN_STATE_US = 25_000;
+const LAST_STATE_US = 2_000;
+const CREDIT_US = 5_000;
+const MIN_CHALLENGE_US = 50_000;
+const KEEP_ALIVE_US = 15_000_000;
+const CLOSE_REPEATS = 2;

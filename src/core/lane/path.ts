@@ -1,0 +1,266 @@
+/**
+ * One path of a lane, as its sender sees it: which packets are out, which arrived, which are lost, how fast the next may follow,
+ * and whether the peer's address is proven.
+ */
+import type { AckView } from './ack-frame.ts';
+import { Arrivals } from './arrivals.ts';
+import type { BlocksOut, SymbolChoice } from './blocks-out.ts';
+import { ClockUnwrap } from './clock-unwrap.ts';
+import {
+  DATA_PACKET_BYTES,
+  IP_UDP_BYTES,
+  type LanePolicy,
+  PACKET_LOG_SIZE,
+  type PathOptions,
+  type PathState,
+  type Us,
+} from './contract.ts';
+import { Pacer } from './pacer.ts';
+import { PacketLog } from './packet-log.ts';
+import { RateController } from './rate-controller.ts';
+
+export interface PathEnvironment {
+  readonly nowUs: Us;
+  readonly wallClockUs: Us;
+  readonly policy: LanePolicy;
+  readonly capBytesPerSecond: number;
+  readonly random: () => number;
+  readonly decisionLog?: ((line: string) => void) | undefined;
+}
+
+/** An address that sent the newest packet and has not yet proven that it is the peer's (RFC 9000 section 9.3). */
+interface Candidate {
+  receivedBytes: number;
+  sentBytes: number;
+  readonly challengeHigh: number;
+  readonly challengeLow: number;
+  challengeDueUs: Us;
+}
+
+export class Path {
+  readonly id: number;
+  readonly log = new PacketLog();
+  readonly controller: RateController;
+  readonly pacer: Pacer;
+  readonly arrivals: Arrivals;
+  readonly standby: boolean;
+  /** Of the path's address; without it no more than three times what came from it may be sent (RFC 9000 section 8). */
+  validated: boolean;
+  candidate: Candidate | null = null;
+  state: PathState = 'opening';
+  receivedBytes = 0;
+  sentBytes = 0;
+  receivedPackets = 0;
+  lostPackets = 0;
+  sentPackets = 0;
+  nextControl = 0;
+  lastHeardUs: Us;
+  lastDataSentUs: Us = 0;
+  lastProgressUs: Us;
+  /** Unanswered timeouts in a row. */
+  timeouts = 0;
+  probes = 0;
+  /** Everything in flight here was given up, so that other paths send it. */
+  suspect = false;
+  /** Largest lateness of a packet that still came (RFC 9002 section 6.1.2 has a fixed share of the RTT instead). */
+  reorderUs: Us = MIN_REORDER_US;
+  private reorderAtUs: Us;
+  private readonly random: () => number;
+  private readonly blocks = new Uint32Array(PACKET_LOG_SIZE);
+  private readonly symbols = new Uint8Array(PACKET_LOG_SIZE);
+  /** Every packet below it is acknowledged or lost. */
+  private floor = 0;
+  /** Acknowledgements have told of every packet up to here, or it was found that none will. */
+  private covered = -1;
+  private readonly receiverClock = new ClockUnwrap();
+  private nextSkip: number;
+
+  constructor(id: number, options: PathOptions, environment: PathEnvironment) {
+    const { nowUs, wallClockUs, policy, capBytesPerSecond, random, decisionLog } = environment;
+    this.id = id;
+    this.validated = options.validated;
+    this.standby = options.standby === true;
+    this.random = random;
+    this.lastHeardUs = this.lastProgressUs = this.reorderAtUs = nowUs;
+    this.controller = new RateController({
+      nowUs,
+      log: this.log,
+      policy,
+      packetBytes: DATA_PACKET_BYTES + IP_UDP_BYTES,
+      rttUs: options.rttUs ?? INITIAL_RTT_US,
+      capBytesPerSecond,
+      wallClockUs,
+      ...(options.cachedBytesPerSecond === undefined ? {} : { cachedBytesPerSecond: options.cachedBytesPerSecond }),
+      ...(decisionLog ? { decisionLog } : {}),
+    });
+    this.pacer = new Pacer(nowUs, this.controller.rateBytesPerSecond(nowUs));
+    this.arrivals = new Arrivals();
+    this.nextSkip = this.skipAfter();
+  }
+
+  get hasOutstanding(): boolean {
+    return this.log.next - 1 > this.log.largestAcked || this.floor <= this.log.largestAcked;
+  }
+
+  /** Sent, and neither acknowledged nor lost. */
+  get inFlightPackets(): number {
+    return Math.max(0, this.log.next - Math.max(this.floor, this.log.largestAcked + 1));
+  }
+
+  get timeoutUs(): Us {
+    const { srttUs, rttVarUs, ackIntervalUs } = this.controller;
+    return (srttUs + Math.max(4 * rttVarUs, 10_000) + 3 * ackIntervalUs) * 2 ** Math.min(this.timeouts, 6);
+  }
+
+  /** The congestion side allows a data packet of so many bytes of payload now. */
+  allowsData(nowUs: Us, bytes: number): boolean {
+    if (!this.allowsBytes(bytes)) return false;
+    if (this.log.next - this.floor >= PACKET_LOG_SIZE - 1) return false;
+    if (this.probes > 0) return true;
+    this.pacer.setRate(nowUs, this.controller.rateBytesPerSecond(nowUs));
+    if (!this.pacer.canSend(nowUs, bytes + IP_UDP_BYTES)) return false;
+    return this.controller.stalled || this.controller.pipeBytes() < this.controller.windowBytes();
+  }
+
+  /** The peer's address is proven, or what it sent pays for this (RFC 9000 section 8.1). */
+  allowsBytes(bytes: number): boolean {
+    return this.validated || this.sentBytes + bytes <= AMPLIFICATION * this.receivedBytes;
+  }
+
+  /** Whether the next packet goes to the candidate address, which must not get more than three times what came from it. */
+  prefersCandidate(bytes: number): boolean {
+    const { candidate } = this;
+    return candidate !== null && candidate.sentBytes + bytes <= AMPLIFICATION * candidate.receivedBytes;
+  }
+
+  /** When a data packet may leave, going by the pacer alone. */
+  nextSendUs(nowUs: Us): Us {
+    this.pacer.setRate(nowUs, this.controller.rateBytesPerSecond(nowUs));
+    return this.pacer.nextUs(nowUs, DATA_PACKET_BYTES + IP_UDP_BYTES);
+  }
+
+  /** Records a data packet that is about to leave; returns its number. */
+  handleSent(nowUs: Us, datagramBytes: number, choice: SymbolChoice): number {
+    if (--this.nextSkip === 0) {
+      // A number that is left out catches a receiver that acknowledges what it has not got.
+      this.log.skip();
+      this.nextSkip = this.skipAfter();
+    }
+    const number = this.log.add(nowUs, datagramBytes + IP_UDP_BYTES);
+    const at = number % PACKET_LOG_SIZE;
+    this.blocks[at] = choice.block;
+    this.symbols[at] = choice.symbol;
+    this.pacer.handleSent(nowUs, datagramBytes + IP_UDP_BYTES);
+    this.controller.handleSent(number, nowUs);
+    this.sentPackets++;
+    this.lastDataSentUs = nowUs;
+    if (this.probes > 0) this.probes--;
+    return number;
+  }
+
+  /** Null: well; otherwise why the peer cannot be honest. */
+  handleAck(nowUs: Us, ack: AckView, blocks: BlocksOut): string | null {
+    const { log } = this;
+    ack.unwrap(this.receiverClock, nowUs);
+    if (ack.largest >= log.next) return `packet ${ack.largest} was acknowledged and never sent`;
+    const from = Math.max(ack.lowest, log.next - PACKET_LOG_SIZE, 0);
+    let progress = false;
+    for (let number = from; number <= ack.largest; number++) {
+      if (!ack.has(number) || log.isAcked(number)) continue;
+      if (log.isSkipped(number)) return `packet ${number} was acknowledged and never sent`;
+      const wasLost = log.isLost(number);
+      if (wasLost) this.handleSpurious(nowUs, number);
+      log.setAcked(number);
+      progress = true;
+      const at = number % PACKET_LOG_SIZE;
+      blocks.handleAcked(this.blocks[at] as number, this.symbols[at] as number, wasLost);
+    }
+    for (let i = 0; i < ack.sampleCount; i++) {
+      const number = ack.samplePn(i);
+      if (number >= from && number <= ack.largest && log.isAcked(number)) log.setArrival(number, ack.sampleUs(i));
+    }
+    this.noteCoverage(ack, blocks);
+    if (progress) {
+      this.timeouts = 0;
+      this.suspect = false;
+      this.lastProgressUs = nowUs;
+    }
+    this.detectLosses(blocks);
+    this.controller.handleAck(nowUs, { largest: ack.largest, ackTimeUs: ack.ackTimeUs, lagMs: ack.lagMs });
+    return null;
+  }
+
+  /** Gives up all that is in flight: other paths send it. What arrives all the same is counted when it is acknowledged. */
+  giveUpInFlight(blocks: BlocksOut): void {
+    this.suspect = true;
+    for (let number = this.floor; number < this.log.next; number++) this.giveUp(number, blocks);
+    this.floor = this.log.next;
+  }
+
+  /** What no acknowledgement told of and none will is not in flight any more; what became of it, the ranks of STATE say. */
+  private noteCoverage(ack: AckView, blocks: BlocksOut): void {
+    const from = Math.max(this.covered + 1, this.log.next - PACKET_LOG_SIZE);
+    for (let number = from; number < ack.lowest; number++) {
+      if (!this.log.isOutstanding(number)) continue;
+      this.log.setUnknown(number);
+      const at = number % PACKET_LOG_SIZE;
+      blocks.handleLost(this.blocks[at] as number, this.symbols[at] as number);
+    }
+    this.covered = Math.max(this.covered, ack.largest);
+  }
+
+  private detectLosses(blocks: BlocksOut): void {
+    const { log } = this;
+    const newest = log.largestAcked;
+    if (newest < 0) return;
+    const newestSentUs = log.sentUs(newest);
+    let contiguous = true;
+    // Lost: three later ones arrived, and one that was sent a reordering window later.
+    for (let number = this.floor; number < newest; number++) {
+      if (log.isOutstanding(number)) {
+        if (newest - number < REORDER_PACKETS || newestSentUs - log.sentUs(number) < this.reorderUs) {
+          contiguous = false;
+          if (newestSentUs - log.sentUs(number) < this.reorderUs) break;
+          continue;
+        }
+        this.giveUp(number, blocks);
+      }
+      if (contiguous) this.floor = number + 1;
+    }
+  }
+
+  private giveUp(number: number, blocks: BlocksOut): void {
+    if (!this.log.isOutstanding(number)) return;
+    this.log.setLost(number);
+    this.lostPackets++;
+    const at = number % PACKET_LOG_SIZE;
+    blocks.handleLost(this.blocks[at] as number, this.symbols[at] as number);
+  }
+
+  private handleSpurious(nowUs: Us, number: number): void {
+    this.lostPackets--;
+    if (this.log.largestAcked <= number) return;
+    const latenessUs = this.log.sentUs(this.log.largestAcked) - this.log.sentUs(number);
+    // After an outage everything is late; that says nothing about the order of packets.
+    const mostUs = Math.max(MIN_REORDER_US, this.controller.srttUs / 2);
+    if (latenessUs > mostUs) return;
+    this.decayReorder(nowUs);
+    this.reorderUs = Math.max(this.reorderUs, Math.min(mostUs, 1.25 * latenessUs));
+  }
+
+  private decayReorder(nowUs: Us): void {
+    const seconds = (nowUs - this.reorderAtUs) / 1e6;
+    this.reorderAtUs = nowUs;
+    this.reorderUs = Math.max(MIN_REORDER_US, this.reorderUs * 0.9 ** seconds);
+  }
+
+  private skipAfter(): number {
+    return 500 + (this.random() % 1000);
+  }
+}
+
+/** Before anything is known: RFC 9002 section 6.2.2 has 333 ms; the TLS connection nearly always knows better. */
+const INITIAL_RTT_US = 200_000;
+const MIN_REORDER_US = 4_000;
+const REORDER_PACKETS = 3;
+const AMPLIFICATION = 3;

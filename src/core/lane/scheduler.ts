@@ -1,0 +1,135 @@
+/**
+ * What each path of a lane carries next: the rule over failing blocks (blocks-out.ts), how careful it is at which stage, and which
+ * path a packet near the end is better kept for.
+ */
+import {
+  type BlocksOut,
+  BULK_THRESHOLD,
+  NEARLY_DONE_THRESHOLD,
+  type SymbolChoice,
+  TAIL_THRESHOLD,
+  URGENT_THRESHOLD,
+} from './blocks-out.ts';
+import { DATA_PACKET_BYTES, MAX_SOURCE_SYMBOLS, SYMBOL_BYTES, type Us } from './contract.ts';
+import type { Path } from './path.ts';
+import type { StreamsOut } from './streams-out.ts';
+
+export class Scheduler {
+  private readonly blocksOut: BlocksOut;
+  private readonly streamsOut: StreamsOut;
+  /** Since when there has been nothing new to send; -1: there is. */
+  private emptySinceUs: Us = -1;
+
+  constructor(blocksOut: BlocksOut, streamsOut: StreamsOut) {
+    this.blocksOut = blocksOut;
+    this.streamsOut = streamsOut;
+  }
+
+  /** When what is in flight begins to be guarded as a tail, if that is still to come. */
+  tailUs(nowUs: Us): Us {
+    if (this.emptySinceUs < 0 || !this.blocksOut.hasUnfinished) return Infinity;
+    const tailUs = this.emptySinceUs + TAIL_AFTER_US;
+    return tailUs > nowUs ? tailUs : Infinity;
+  }
+
+  /** Losses as a block meets them: those of each path, by the share that it carries. */
+  updateModel(paths: readonly Path[]): void {
+    let rates = 0;
+    let loss = 0;
+    let burst = 0;
+    for (const path of paths) {
+      if (!this.isUsable(paths, path)) continue;
+      const { controller } = path;
+      const rate = controller.capacityBytesPerSecond + 1;
+      rates += rate;
+      loss += rate * Math.min(0.6, controller.lossRate + controller.lossRateSigma);
+      burst += rate * controller.lossBurst;
+    }
+    // Rounded, or every acknowledgement would have every block's chances reckoned anew.
+    if (rates > 0)
+      this.blocksOut.setModel({ loss: Math.ceil((loss / rates) * 200) / 200, burst: Math.ceil((burst / rates) * 4) / 4 });
+  }
+
+  isUsable(paths: readonly Path[], path: Path): boolean {
+    if (path.state === 'opening') return false;
+    if (!path.standby) return true;
+    return paths.every((other) => other.standby || other.state === 'failed');
+  }
+
+  /** Whether the path would carry something now if its pacer let it. */
+  hasWork(nowUs: Us, paths: readonly Path[], path: Path): boolean {
+    if (!this.isUsable(paths, path) || !path.allowsBytes(DATA_PACKET_BYTES)) return false;
+    if (path.probes > 0) return true;
+    if (path.controller.pipeBytes() >= path.controller.windowBytes() && !path.controller.stalled) return false;
+    return this.choose(nowUs, paths, path, null);
+  }
+
+  /** Fills `into` with what this path should carry next; with null it is only asked, and no new block is made. */
+  choose(nowUs: Us, paths: readonly Path[], path: Path, into: SymbolChoice | null): boolean {
+    const { blocksOut, streamsOut } = this;
+    if (blocksOut.canMake && streamsOut.hasWork && into) {
+      blocksOut.make(this.blockSymbols(path), (out, limit) => streamsOut.fill(out, limit));
+    }
+    const makeable = blocksOut.hasRoom && streamsOut.hasWork ? Math.max(1, streamsOut.sendableBytes) : 0;
+    const unsent = blocksOut.unsentSymbols * SYMBOL_BYTES + makeable;
+    if (unsent > 0) this.emptySinceUs = -1;
+    else if (this.emptySinceUs < 0) this.emptySinceUs = nowUs;
+    if (unsent < this.bandwidthDelayBytes(paths) && this.shouldLeaveToOthers(paths, path, unsent)) return false;
+    if (!into) return unsent > 0 || blocksOut.wouldChoose(this.threshold(nowUs, paths, path, unsent), this.urgentThreshold(path));
+    if (blocksOut.choose(this.threshold(nowUs, paths, path, unsent), this.urgentThreshold(path), into)) return true;
+    // A probe, or the trickle that finds out when a dead path lives again: anything that could be of use.
+    return (path.probes > 0 || path.controller.stalled) && blocksOut.chooseAny(into);
+  }
+
+  private threshold(nowUs: Us, paths: readonly Path[], path: Path, unsentBytes: number): number {
+    if (path.controller.minRttUs < NO_REPAIR_BELOW_RTT_US) return BULK_THRESHOLD;
+    if (unsentBytes >= this.bandwidthDelayBytes(paths)) return BULK_THRESHOLD;
+    // A writer that is late for a moment is not at its end.
+    const atEnd = this.emptySinceUs >= 0 && nowUs - this.emptySinceUs >= TAIL_AFTER_US;
+    return atEnd ? TAIL_THRESHOLD : NEARLY_DONE_THRESHOLD;
+  }
+
+  private urgentThreshold(path: Path): number {
+    return path.controller.minRttUs < NO_REPAIR_BELOW_RTT_US ? BULK_THRESHOLD : URGENT_THRESHOLD;
+  }
+
+  private bandwidthDelayBytes(paths: readonly Path[]): number {
+    let bytes = 0;
+    for (const path of paths) {
+      if (this.isUsable(paths, path)) bytes += (path.controller.capacityBytesPerSecond * path.controller.srttUs) / 1e6;
+    }
+    return bytes;
+  }
+
+  /** Near the end, a packet is better kept for a path that delivers it sooner (earliest completion, as ECF does: Lim 2017). */
+  private shouldLeaveToOthers(paths: readonly Path[], path: Path, unsentBytes: number): boolean {
+    if (paths.length < 2 || path.probes > 0) return false;
+    const own = this.arrivalUs(path, 0);
+    for (const other of paths) {
+      if (other === path || other.state !== 'active' || other.suspect) continue;
+      const theirs = this.arrivalUs(other, unsentBytes);
+      if (own > theirs + Math.max(5_000, theirs / 10)) return true;
+    }
+    return false;
+  }
+
+  /** When a packet would be there if `bytes` more went before it, losses and the time to make them good included. */
+  private arrivalUs(path: Path, bytes: number): Us {
+    const { controller } = path;
+    const loss = Math.min(0.6, controller.lossRate);
+    const queuedUs = (bytes / Math.max(1, controller.capacityBytesPerSecond)) * 1e6;
+    return controller.srttUs / 2 + queuedUs + (loss / (1 - loss)) * path.timeoutUs;
+  }
+
+  /** At a low rate a block of 103 symbols would be seconds long, and what comes behind it would wait. */
+  private blockSymbols(path: Path): number {
+    const symbols = Math.round((path.controller.rateBytesPerSecond(0) * BLOCK_SECONDS) / SYMBOL_BYTES);
+    return Math.min(MAX_SOURCE_SYMBOLS, Math.max(MIN_BLOCK_SYMBOLS, symbols));
+  }
+}
+
+/** Nearer than this, a lost packet is sent again sooner than a decoder is set to work. */
+const NO_REPAIR_BELOW_RTT_US = 5_000;
+const TAIL_AFTER_US = 10_000;
+const BLOCK_SECONDS = 0.05;
+const MIN_BLOCK_SYMBOLS = 16;

@@ -1,0 +1,180 @@
+/**
+ * What is waiting to be sent: a queue of bytes for each stream, cut into records for the next coding block. Streams take turns,
+ * so that one with gigabytes does not delay a request of a few bytes.
+ *
+ * A record is { stream 4, flags 1, offset 6, length 3 } and `length` bytes; blocks are records one after another.
+ */
+
+import type { LaneEvent } from './contract.ts';
+import { writeU24, writeU32, writeU48 } from './integers.ts';
+
+interface OutgoingStream {
+  readonly id: number;
+  pieces: Uint8Array[];
+  /** Bytes of the first piece that are already in blocks. */
+  taken: number;
+  queuedBytes: number;
+  offset: number;
+  /** The peer takes bytes below this offset. */
+  creditOffset: number;
+  end: 'no' | 'wanted' | 'sent';
+  reset: boolean;
+}
+
+export class StreamsOut {
+  /** Bytes that may be put into blocks now: queued and within their streams' credit. */
+  sendableBytes = 0;
+  queuedBytes = 0;
+  private readonly streams = new Map<number, OutgoingStream>();
+  /** Streams with something to send, in turn. */
+  private readonly turn: OutgoingStream[] = [];
+  private readonly initialCreditBytes: number;
+  private readonly emit: (event: LaneEvent) => void;
+
+  constructor(initialCreditBytes: number, emit: (event: LaneEvent) => void) {
+    this.initialCreditBytes = initialCreditBytes;
+    this.emit = emit;
+  }
+
+  get hasWork(): boolean {
+    return this.turn.length > 0;
+  }
+
+  /** Something is queued that the peer has given no credit for. */
+  get blocked(): boolean {
+    return this.queuedBytes > 0 && this.turn.length === 0;
+  }
+
+  open(id: number): void {
+    if (this.streams.has(id)) return;
+    this.streams.set(id, {
+      id,
+      pieces: [],
+      taken: 0,
+      queuedBytes: 0,
+      offset: 0,
+      creditOffset: this.initialCreditBytes,
+      end: 'no',
+      reset: false,
+    });
+  }
+
+  isOpen(id: number): boolean {
+    return this.streams.has(id);
+  }
+
+  write(id: number, bytes: Uint8Array): void {
+    const stream = this.streams.get(id);
+    if (stream?.end !== 'no' || bytes.length === 0) return;
+    const before = sendable(stream);
+    stream.pieces.push(bytes);
+    stream.queuedBytes += bytes.length;
+    this.queuedBytes += bytes.length;
+    this.update(stream, before);
+  }
+
+  end(id: number): void {
+    const stream = this.streams.get(id);
+    if (stream?.end !== 'no') return;
+    stream.end = 'wanted';
+    this.update(stream, sendable(stream));
+  }
+
+  /** Drops what is queued; the peer is told in the next block. */
+  reset(id: number): void {
+    const stream = this.streams.get(id);
+    if (!stream) return;
+    this.sendableBytes -= sendable(stream);
+    this.queuedBytes -= stream.queuedBytes;
+    stream.pieces = [];
+    stream.taken = 0;
+    stream.queuedBytes = 0;
+    stream.reset = true;
+    this.update(stream, 0);
+  }
+
+  /** The peer takes bytes below `maxOffset`; credit is never taken back. */
+  handleCredit(id: number, maxOffset: number): void {
+    const stream = this.streams.get(id);
+    if (!stream || maxOffset <= stream.creditOffset) return;
+    const before = sendable(stream);
+    stream.creditOffset = maxOffset;
+    this.update(stream, before);
+  }
+
+  /** Fills `out` with records of at most `limit` bytes in all; returns the bytes used, 0 when there is nothing. */
+  fill(out: Uint8Array, limit: number): number {
+    let at = 0;
+    while (this.turn.length > 0 && limit - at > RECORD_HEAD_BYTES) {
+      const stream = this.turn.shift() as OutgoingStream;
+      if (stream.reset) {
+        writeRecordHead(out, at, stream.id, FLAG_RESET, stream.offset, 0);
+        at += RECORD_HEAD_BYTES;
+        this.streams.delete(stream.id);
+        continue;
+      }
+      const before = sendable(stream);
+      // With others waiting, one stream takes no more than a share of the block.
+      const room = limit - at - RECORD_HEAD_BYTES;
+      const share =
+        this.turn.length === 0 ? room : Math.min(room, Math.max(MIN_SHARE_BYTES, Math.floor(limit / (this.turn.length + 1))));
+      const length = Math.min(before, share);
+      const last = stream.end === 'wanted' && length === stream.queuedBytes;
+      writeRecordHead(out, at, stream.id, last ? FLAG_END : 0, stream.offset, length);
+      at += RECORD_HEAD_BYTES;
+      take(stream, out, at, length);
+      at += length;
+      this.queuedBytes -= length;
+      this.sendableBytes -= length;
+      if (length > 0) this.emit({ type: 'sent', id: stream.id, bytes: length });
+      if (last) {
+        stream.end = 'sent';
+        this.streams.delete(stream.id);
+      } else if (isReady(stream)) this.turn.push(stream);
+    }
+    return at;
+  }
+
+  private update(stream: OutgoingStream, sendableBefore: number): void {
+    this.sendableBytes += sendable(stream) - sendableBefore;
+    if (isReady(stream) && !this.turn.includes(stream)) this.turn.push(stream);
+  }
+}
+
+function isReady(stream: OutgoingStream): boolean {
+  return stream.reset || sendable(stream) > 0 || (stream.end === 'wanted' && stream.queuedBytes === 0);
+}
+
+function sendable(stream: OutgoingStream): number {
+  return Math.min(stream.queuedBytes, stream.creditOffset - stream.offset);
+}
+
+function take(stream: OutgoingStream, out: Uint8Array, at: number, length: number): void {
+  let left = length;
+  while (left > 0) {
+    const piece = stream.pieces[0] as Uint8Array;
+    const part = Math.min(left, piece.length - stream.taken);
+    out.set(piece.subarray(stream.taken, stream.taken + part), at);
+    at += part;
+    left -= part;
+    stream.taken += part;
+    if (stream.taken === piece.length) {
+      stream.pieces.shift();
+      stream.taken = 0;
+    }
+  }
+  stream.offset += length;
+  stream.queuedBytes -= length;
+}
+
+function writeRecordHead(out: Uint8Array, at: number, id: number, flags: number, offset: number, length: number): void {
+  writeU32(out, at, id);
+  out[at + 4] = flags;
+  writeU48(out, at + 5, offset);
+  writeU24(out, at + 11, length);
+}
+
+export const RECORD_HEAD_BYTES = 14;
+export const FLAG_END = 1;
+export const FLAG_RESET = 2;
+const MIN_SHARE_BYTES = 4096;
