@@ -112,6 +112,8 @@ export async function startNetlab(
   const addresses = (host: number) => links.map((_, i) => `10.77.${i + 1}.${host}`);
   // The default holds about 3 MB in flight, which 500 Mbit/s over 200 ms outgrow: TCP is to be measured, not its default.
   for (const host of [a, b]) {
+    // What one connection learnt of the path is not for the next.
+    runNow([...host, 'sysctl', '-qw', 'net.ipv4.tcp_no_metrics_save=1'], { check: false });
     for (const name of ['tcp_rmem', 'tcp_wmem']) {
       runNow([...host, 'sysctl', '-qw', `net.ipv4.${name}=4096 131072 ${MOST_WINDOW_BYTES}`], { check: false });
     }

@@ -16,6 +16,15 @@ export interface Section {
   readonly command: string;
   /** Paragraphs and tables. */
   readonly body: readonly string[];
+  /** Where `--write` puts it. Default: docs/benchmarks.md. */
+  readonly page?: Page;
+}
+
+export interface Page {
+  /** Below docs/. */
+  readonly file: string;
+  /** What it begins with when it is made. */
+  readonly introduction: string;
 }
 
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -30,7 +39,21 @@ export function publish(section: Section, write: boolean): void {
   const file = join(BENCH, 'out', `${section.id}-${new Date().toISOString().replaceAll(/[:.]/g, '-')}.md`);
   writeFileSync(file, text);
   console.error(`bench: kept in ${file}`);
-  if (write) writeInto(join(ROOT, 'docs', 'benchmarks.md'), section.id, text);
+  if (write) writeInto(section.page ?? MAIN_PAGE, section.id, text);
+}
+
+/** Below docs/. */
+export function writeDocument(file: string, text: string): void {
+  writeFileSync(join(ROOT, 'docs', file), text);
+  console.error(`bench: written: docs/${file}`);
+}
+
+/** What was measured, as it was, for whoever wants to reckon anew. */
+export function keepRaw(id: string, value: unknown): void {
+  mkdirSync(join(BENCH, 'out'), { recursive: true });
+  const file = join(BENCH, 'out', `${id}-${new Date().toISOString().replaceAll(/[:.]/g, '-')}.json`);
+  writeFileSync(file, JSON.stringify(value));
+  console.error(`bench: kept in ${file}`);
 }
 
 /** Progress, apart from the result. */
@@ -38,9 +61,10 @@ export function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-function writeInto(file: string, id: string, text: string): void {
+function writeInto({ file: name, introduction }: Page, id: string, text: string): void {
+  const file = join(ROOT, 'docs', name);
   const [begin, end] = [`<!-- ${id} -->`, `<!-- /${id} -->`];
-  const whole = existsSync(file) ? readFileSync(file, 'utf8') : INTRODUCTION;
+  const whole = existsSync(file) ? readFileSync(file, 'utf8') : introduction;
   const block = `${begin}\n${text}${end}\n`;
   const [from, to] = [whole.indexOf(begin), whole.indexOf(end)];
   const next =
@@ -49,7 +73,7 @@ function writeInto(file: string, id: string, text: string): void {
   console.error(`bench: written into ${file}`);
 }
 
-function surroundings(): string {
+export function surroundings(): string {
   const git = (...args: string[]) => {
     const { status, stdout } = spawnSync('git', args, { cwd: ROOT, encoding: 'utf8' });
     return status === 0 ? stdout.trim() : '';
@@ -60,9 +84,12 @@ function surroundings(): string {
   return `${new Date().toISOString().slice(0, 10)} · Linux ${release()} · Node ${process.versions.node} · commit ${commit}${changed} · ${machine}`;
 }
 
-const INTRODUCTION = `# Benchmarks
+const MAIN_PAGE: Page = {
+  file: 'benchmarks.md',
+  introduction: `# Benchmarks
 
 Measured by the commands shown, on the machine shown, against other programs in the same run: ratios mean something, absolute
 figures are those of that machine. \`--write\` puts a new result into this page. The peers come from
 \`apt-get install openssh-client openssh-server rsync curl iproute2\`; a missing one is named and its rows are left out.
-`;
+`,
+};

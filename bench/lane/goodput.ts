@@ -7,14 +7,15 @@ export interface Sample {
 
 /**
  * Bytes a second over the middle 80 % of the bytes that moved, so that neither start nor tail counts. Bytes arrive as whole
- * chunks, so it is measured from one arrival to another, never from within a wait. NaN when fewer than two are in the middle.
+ * chunks, so it is measured from one arrival to another, never from within a wait. When next to nothing arrived: the mean of
+ * `totalMs`.
  */
-export function middleGoodput(samples: readonly Sample[]): number {
+export function middleGoodput(samples: readonly Sample[], totalMs: number): number {
   const arrivals = samples.filter(({ bytes }, i) => bytes > (samples[i - 1]?.bytes ?? 0));
   const total = arrivals.at(-1)?.bytes ?? 0;
   const first = arrivals.find(({ bytes }) => bytes >= total * 0.1);
   const last = arrivals.findLast(({ bytes }) => bytes <= total * 0.9);
-  if (first === undefined || last === undefined || last.ms <= first.ms) return Number.NaN;
+  if (first === undefined || last === undefined || last.ms <= first.ms) return (total / totalMs) * 1000;
   return ((last.bytes - first.bytes) / (last.ms - first.ms)) * 1000;
 }
 
