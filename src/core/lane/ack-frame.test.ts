@@ -116,12 +116,10 @@ test('an ACK that cannot be true is malformed', () => {
     'the largest is missing': (b) => (b[windowAt + 3] = 0b11001100),
     'a bit behind the window': (b) => (b[windowAt + 4] = 0b111),
     'an empty window': (b) => b.fill(0, windowAt + 1, windowAt + 3),
-    'a window beyond the limit': (b) => b.set([0x20, 0x01], windowAt + 1),
     'a window before the first packet': (b) => b.set([0, 0, 0, 0, 0, 8], 13),
     'an unknown form': (b) => (b[windowAt] = 2),
     'fewer received in all than in the window': (b) => b.set([0, 0, 0, 0, 0, 6], 19),
     'more received than numbered': (b) => b.set([0, 0, 0, 0, 0, 111], 19),
-    'too many samples': (b) => (b[26] = 25),
     'a sample of a missing packet': (b) => (b[28] = 1),
     'a sample before the first packet': (b) => b.set([0, 110], 27),
   };
@@ -131,6 +129,29 @@ test('an ACK that cannot be true is malformed', () => {
     assert.equal(view.read(bytes, 1), -1, name);
   }
   for (let length = 1; length < end; length++) assert.equal(view.read(good.subarray(0, length), 1), -1, `cut to ${length}`);
+});
+
+test('24 samples are sound and 25 are not, nor are 8193 packets', () => {
+  const { out } = write(ackOf({ largest: 9_999, lowest: 0, bits: all(8192), receivedTotal: 10_000 }));
+  const view = new AckView();
+  const reads = (samples: number, window: number) => {
+    const list = Array.from({ length: samples }, (_, i) => [0, samples - i, 0, samples - i]).flat();
+    const bytes = Uint8Array.from([
+      ...out.subarray(0, 26),
+      samples,
+      ...list,
+      1,
+      window >>> 8,
+      window,
+      0x80 | (window >>> 8),
+      window,
+    ]);
+    return view.read(bytes, 1) === bytes.length;
+  };
+  assert.ok(reads(24, 8192));
+  assert.ok(!reads(25, 8192));
+  assert.ok(!reads(24, 8193));
+  assert.ok(!reads(24, 9_999));
 });
 
 test('runs that do not fill the window exactly, or are written in a longer way, are malformed', () => {
@@ -191,7 +212,12 @@ function ackOf(given: Given): AckSource {
     sampleCount: samples.length,
     samplePn: (i) => samples[i]!.pn,
     sampleUs: (i) => samples[i]!.us,
-    has: (pn) => given.bits[given.largest - pn] ?? false,
+    copyBitmap: (into, window) => {
+      for (let i = 0; i < window; i++) {
+        if (i % 8 === 0) into[i / 8] = 0;
+        if (given.bits[i]) into[i >>> 3]! |= 1 << (i & 7);
+      }
+    },
   };
 }
 

@@ -21,7 +21,8 @@ export interface AckSource {
   readonly sampleCount: number;
   samplePn(index: number): number;
   sampleUs(index: number): Us;
-  has(packetNumber: number): boolean;
+  /** Which of the `window` packets up to the largest arrived: bit i of octet i / 8 is packet `largest - i`; bits behind are zero. */
+  copyBitmap(into: Uint8Array, window: number): void;
 }
 
 /** A received ACK. One object is used again: valid during the call only. */
@@ -65,6 +66,12 @@ export class AckView implements AckSource {
     if (!(packetNumber >= this.lowest && packetNumber <= this.largest)) return false;
     const bit = this.largest - packetNumber;
     return (((this.bits[this.bitsAt + (bit >>> 3)] as number) >>> (bit & 7)) & 1) === 1;
+  }
+
+  copyBitmap(into: Uint8Array, window: number): void {
+    const octets = (window + 7) >>> 3;
+    for (let i = 0; i < octets; i++) into[i] = this.bits[this.bitsAt + i] as number;
+    if ((window & 7) !== 0) into[octets - 1] = (into[octets - 1] as number) & ((1 << (window & 7)) - 1);
   }
 
   /** Reads the frame whose code is at `at` - 1. Returns where it ends, or -1 when it is malformed; the view then means nothing. */
@@ -173,7 +180,8 @@ export function writeAck(
   const samples = source.sampleCount - first;
   const room = end - at - FIXED_BYTES - 4 * samples - WINDOW_HEAD_BYTES;
   let window = Math.min(largest - source.lowest + 1, MAX_ACK_WINDOW);
-  const runBytes = collectWindow(source, window);
+  source.copyBitmap(collected, window);
+  const runBytes = bytesAsRuns(window);
   const asRuns = runBytes < (window + 7) >>> 3 && runBytes <= room;
   if (!asRuns && (window + 7) >>> 3 > room) {
     window = Math.min(window, room * 8);
@@ -215,51 +223,52 @@ function unitsAgo(nowUs: Us, sampleUs: Us): number {
   return Math.max(0, Math.round((Math.floor(nowUs) - sampleUs) / SAMPLE_UNIT_US));
 }
 
-/** Fills `collected` with the window's bits, and returns how many bytes they have as runs. */
-function collectWindow(source: AckSource, window: number): number {
-  const largest = source.largest;
+/** Bytes that `collected` has as runs. */
+function bytesAsRuns(window: number): number {
   let bytes = 0;
-  let run = 0;
-  let present = true;
-  let octet = 0;
-  for (let i = 0; i < window; i++) {
-    const has = source.has(largest - i);
-    if (has) octet |= 1 << (i & 7);
-    if ((i & 7) === 7) {
-      collected[i >>> 3] = octet;
-      octet = 0;
-    }
-    if (has === present) {
-      run++;
-    } else {
-      bytes += run < 0x80 ? 1 : 2;
-      present = has;
-      run = 1;
-    }
+  for (let from = 0, present = true; from < window; present = !present) {
+    const to = runEnd(from, window, present);
+    bytes += to - from < 0x80 ? 1 : 2;
+    from = to;
   }
-  if ((window & 7) !== 0) collected[window >>> 3] = octet;
-  return bytes + (run < 0x80 ? 1 : 2);
-}
-
-function writeBitmap(out: Uint8Array, at: number, window: number): number {
-  const bytes = (window + 7) >>> 3;
-  for (let i = 0; i < bytes; i++) out[at + i] = collected[i] as number;
-  return at + bytes;
+  return bytes;
 }
 
 function writeRuns(out: Uint8Array, at: number, window: number): number {
-  let present = true;
-  let start = 0;
-  for (let i = 1; i <= window; i++) {
-    const has = i < window && (((collected[i >>> 3] as number) >>> (i & 7)) & 1) === 1;
-    if (i < window && has === present) continue;
-    const run = i - start;
+  for (let from = 0, present = true; from < window; present = !present) {
+    const to = runEnd(from, window, present);
+    const run = to - from;
     if (run >= 0x80) out[at++] = 0x80 | (run >>> 8);
     out[at++] = run;
-    present = has;
-    start = i;
+    from = to;
   }
   return at;
+}
+
+/** Where the run of received or missing packets that begins at bit `from` of `collected` ends. */
+function runEnd(from: number, window: number, present: boolean): number {
+  const same = present ? 0xff : 0;
+  let to = from + 1;
+  while (to < window) {
+    const octet = collected[to >>> 3] as number;
+    if (octet === same) {
+      to = (to | 7) + 1;
+      continue;
+    }
+    // The first bit from here on that differs, within this octet or not.
+    const differing = (octet ^ same) >>> (to & 7);
+    if (differing !== 0) return Math.min(window, to + 31 - Math.clz32(differing & -differing));
+    to = (to | 7) + 1;
+  }
+  return window;
+}
+
+function writeBitmap(out: Uint8Array, at: number, window: number): number {
+  const octets = (window + 7) >>> 3;
+  for (let i = 0; i < octets; i++) out[at + i] = collected[i] as number;
+  // A window that was cut may end within an octet.
+  if ((window & 7) !== 0) out[at + octets - 1] = (collected[octets - 1] as number) & ((1 << (window & 7)) - 1);
+  return at + octets;
 }
 
 function setBits(bits: Uint8Array, from: number, to: number): void {

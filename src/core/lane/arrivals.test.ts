@@ -82,6 +82,16 @@ test('each packet, late or not, and each gap is told of by eight ACKs', () => {
   }
 });
 
+test('an ACK that is sent again with nothing new tells the same', () => {
+  const arrivals = new Arrivals();
+  for (let i = 0; i < 90; i++) arrivals.add(i, i * MS, FULL);
+  for (let again = 0; again < 12; again++) {
+    const view = ackFrom(arrivals, 100 * MS + again);
+    assert.equal(view.lowest, 0);
+    assert.equal(view.receivedInWindow, 90);
+  }
+});
+
 test('a number that the window has left is old, and changes nothing', () => {
   const arrivals = new Arrivals();
   arrivals.add(70_000, 0, FULL);
@@ -205,6 +215,9 @@ test('when an ACK was long in coming its samples are further apart, and never mo
     const apartUs = view.sampleUs(i) - view.sampleUs(i - 1);
     assert.ok(apartUs >= 1 * MS && apartUs <= 20 * MS, `${apartUs}`);
   }
+  // After that a millisecond is enough again.
+  for (let i = 0; i < 100; i++) arrivals.add(2_000 + i, 200 * MS + 100 * i, FULL);
+  assert.equal(ackFrom(arrivals, 210 * MS).sampleCount, 10);
 });
 
 test('the ACK of 8192 packets with every other lost fits one packet', () => {

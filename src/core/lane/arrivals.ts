@@ -2,8 +2,7 @@
  * The receiver's account of one path's data packets: which arrived, when, and when the next ACK of them is due. It is also the
  * replay window of those packets.
  */
-import type { AckSource } from './ack-frame.ts';
-import { MAX_ACK_SAMPLES, MAX_ACK_WINDOW } from './ack-frame.ts';
+import { type AckSource, MAX_ACK_SAMPLES } from './ack-frame.ts';
 import { DATA_PACKET_BYTES, IP_UDP_BYTES, PACKET_LOG_SIZE, type Us } from './contract.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import { CONTROL_OVERHEAD_BYTES } from './frames.ts';
@@ -114,14 +113,15 @@ export class Arrivals implements AckSource {
     return true;
   }
 
+  /** An ACK's window reaches back to here, if it is not too far. */
   get lowest(): number {
     let lowest = Math.min(this.newsFrom, this.largest);
     for (let i = 0; i < ACKS_THAT_TELL; i++) lowest = Math.min(lowest, this.newsFromOfAcks[i] as number);
-    return Math.max(lowest, this.largest - MAX_ACK_WINDOW + 1);
+    return lowest;
   }
 
-  has(packetNumber: number): boolean {
-    return this.window.has(packetNumber);
+  copyBitmap(into: Uint8Array, window: number): void {
+    this.window.copyNewestFirst(into, window);
   }
 
   /** At least one: the largest packet's is given again when no larger one came since the ACK before. */

@@ -191,7 +191,10 @@ function every(count: number): AckSource {
     sampleCount: 0,
     samplePn: () => 0,
     sampleUs: () => 0,
-    has: () => true,
+    copyBitmap: (into, window) => {
+      into.fill(0xff, 0, window >>> 3);
+      if (window % 8 > 0) into[window >>> 3] = (1 << (window % 8)) - 1;
+    },
   };
 }
 

@@ -26,6 +26,13 @@ test('accepts each number once and none that is too old, whatever the order and 
           const other = largest - back;
           assert.equal(window.has(other), back < 64 && other >= 0 && seen.has(other), `has ${other} at ${largest}`);
         }
+        const count = Math.min(largest + 1, 64 - (seen.size % 3));
+        const bitmap = new Uint8Array(9).fill(0xee);
+        window.copyNewestFirst(bitmap, count);
+        for (let i = 0; i < Math.ceil(count / 8) * 8; i++) {
+          assert.equal((bitmap[i >>> 3]! >>> (i & 7)) & 1, i < count && seen.has(largest - i) ? 1 : 0, `bit ${i} at ${largest}`);
+        }
+        assert.ok(bitmap.subarray(Math.ceil(count / 8)).every((octet) => octet === 0xee));
       }
     }),
     { numRuns: 400 },

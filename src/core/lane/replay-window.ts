@@ -42,6 +42,28 @@ export class ReplayWindow {
     return packetNumber <= this.largest - this.windowSize;
   }
 
+  /**
+   * The `count` numbers up to the largest as a bitmap, the largest first: bit i of octet i / 8. Bits behind `count` are zero.
+   * `count` is neither more than the window nor than the numbers there are.
+   */
+  copyNewestFirst(into: Uint8Array, count: number): void {
+    let word = Math.floor(this.largest / 32) & this.wordMask;
+    let bit = this.largest % 32;
+    let held = this.words[word] as number;
+    for (let at = 0, left = count; left > 0; at++, left -= 8) {
+      let octet = 0;
+      for (let i = 0; i < 8 && i < left; i++) {
+        octet |= ((held >>> bit) & 1) << i;
+        if (bit-- === 0) {
+          bit = 31;
+          word = (word - 1) & this.wordMask;
+          held = this.words[word] as number;
+        }
+      }
+      into[at] = octet;
+    }
+  }
+
   private advance(word: number, packetNumber: number): void {
     const last = this.largest < 0 ? -1 : Math.floor(this.largest / 32);
     this.largest = packetNumber;
