@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Client, ClientOptions } from '../client/contract.ts';
 import { usage } from './failure.ts';
+import { laneOptions, type TransferFlags } from './options.ts';
 import { findProfile, type Profile, type Profiles, readProfiles } from './profiles.ts';
 import { parseRemote, pathOnServer, type Remote, serverUrl } from './remote.ts';
 import { note, type Rerun, type Shell } from './shell.ts';
@@ -22,7 +23,7 @@ export interface Connection {
   readonly paths: readonly string[];
 }
 
-export interface ConnectOptions {
+export interface ConnectOptions extends Partial<Pick<TransferFlags, 'transport' | 'policy' | 'path' | 'laneTrace'>> {
   readonly insecure?: boolean;
 }
 
@@ -74,6 +75,7 @@ export function clientOptions(shell: Shell, server: Server, options: ConnectOpti
     ...(options.insecure ? { insecure: true } : {}),
     ...(server.fingerprint === undefined || options.insecure ? {} : { fingerprint: server.fingerprint }),
     ...(server.caCert === undefined || options.insecure ? {} : { caCert: server.caCert }),
+    ...laneOptions(options),
   };
 }
 

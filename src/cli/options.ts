@@ -1,7 +1,8 @@
 /** Options that several verbs share, so that they read and mean the same everywhere. */
 import { type Command, Option } from 'commander';
-import type { TransferOptions } from '../client/contract.ts';
+import type { ClientOptions, TransferOptions } from '../client/contract.ts';
 import { HawserError } from '../core/errors.ts';
+import type { LanePolicy } from '../core/lane/contract.ts';
 import { parseRate, parseSize } from '../core/units.ts';
 import { usage } from './failure.ts';
 
@@ -22,6 +23,10 @@ export interface TransferFlags extends CommonFlags {
   readonly follow?: boolean;
   readonly quiet?: boolean;
   readonly verbose?: boolean;
+  readonly transport?: 'auto' | 'https' | 'lane';
+  readonly policy?: LanePolicy;
+  readonly path?: readonly string[];
+  readonly laneTrace?: string;
 }
 
 export function withConnection(command: Command): Command {
@@ -35,7 +40,10 @@ export function withTransfer(command: Command): Command {
       .option('--chunk-size <size>', 'bytes per request, 64KiB to 16MiB, or "auto"', autoOr(value('--chunk-size', parseChunk)))
       .addOption(choice('--priority <level>', 'who goes first on a busy server', ['critical', 'high', 'normal'], 'normal'))
       .option('--limit-rate <rate>', 'at most this fast, for example 5MB/s or 10mbit', value('--limit-rate', parseRate))
-      .addOption(choice('--transport <name>', 'how to get there', ['auto', 'https'], 'auto'))
+      .addOption(choice('--transport <name>', 'how to get there', ['auto', 'https', 'lane'], 'auto'))
+      .option('--policy <name>', 'how hard the lane pushes: fair, background, high or fixed=RATE', value('--policy', parsePolicy))
+      .option('--path <names>', 'network interfaces for the lane, for example eth0,wlan0, or !wlan0 to leave one out', list)
+      .option('--lane-trace <file>', 'write what happens on the lane to a file (qlog, JSON-SEQ)')
       .option('--no-preserve', 'do not keep mode and modification time')
       .option('--exclude <glob>', 'leave out what matches (may be repeated)', collect)
       .addOption(choice('--overwrite <when>', 'what to do with files that are there', ['always', 'newer', 'never'], 'always'))
@@ -61,6 +69,19 @@ export function transferOptions(flags: TransferFlags): TransferOptions {
     ...(flags.retries === undefined ? {} : { retries: flags.retries }),
     ...(flags.exclude === undefined ? {} : { exclude: flags.exclude }),
     ...(flags.follow ? { follow: true } : {}),
+  };
+}
+
+/** What of the flags is the client's, rather than one transfer's. */
+export function laneOptions(flags: Partial<TransferFlags>): Pick<ClientOptions, 'transport' | 'lane'> {
+  const lane = {
+    ...(flags.policy === undefined ? {} : { policy: flags.policy }),
+    ...(flags.path === undefined ? {} : { paths: flags.path }),
+    ...(flags.laneTrace === undefined ? {} : { traceFile: flags.laneTrace }),
+  };
+  return {
+    ...(flags.transport === undefined ? {} : { transport: flags.transport }),
+    ...(Object.keys(lane).length === 0 ? {} : { lane }),
   };
 }
 
@@ -98,6 +119,21 @@ function parseChunk(text: string): number {
   const bytes = parseSize(text);
   if (bytes >= 64 * 1024 && bytes <= 16 * 1024 * 1024) return bytes;
   throw usage(`"${text}" is not between 64KiB and 16MiB.`, text);
+}
+
+/** "fair", "background", "high", "fixed=50mbit". */
+export function parsePolicy(text: string): LanePolicy {
+  if (text === 'fair' || text === 'background' || text === 'high') return { kind: text };
+  const rate = /^fixed=(.+)$/.exec(text)?.[1];
+  if (rate !== undefined) return { kind: 'fixed', bytesPerSecond: parseRate(rate) };
+  throw usage(`"${text}" is no policy: use fair, background, high or fixed=RATE.`, text);
+}
+
+function list(text: string): string[] {
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
 }
 
 function collect(text: string, before: readonly string[] = []): string[] {

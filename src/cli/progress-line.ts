@@ -1,5 +1,6 @@
 /** Progress as one line of text: pure, so that every width can be tested. */
 import type { TransferEvent } from '../client/contract.ts';
+import type { LaneSnapshot, PathSnapshot } from '../core/lane/contract.ts';
 import { formatBytes, formatDuration, formatRate } from '../core/units.ts';
 import { cellsOf, printable, shorten } from './printable.ts';
 
@@ -53,7 +54,25 @@ function facts(event: ProgressEvent, verbose: boolean): string[] {
     ...(event.etaMs === null ? [] : [`ETA ${formatDuration(event.etaMs)}`]),
     ...files,
     verbose ? `${event.path.transport} x${event.streams}, chunks of ${formatBytes(event.chunkBytes)}` : event.path.transport,
+    ...(verbose && event.path.lane ? [laneFacts(event.path.lane)] : []),
   ];
+}
+
+/** "rtt 212 ms (queue 11 ms), loss 9.8%, repair 1.2%, efficiency 97% (path)": what the lane measures, over all paths. */
+export function laneFacts(lane: LaneSnapshot): string {
+  const live = lane.paths.filter(({ state }) => state !== 'failed');
+  const shown = live.length > 0 ? live : lane.paths;
+  const mean = (of: (path: PathSnapshot) => number) => shown.reduce((sum, path) => sum + of(path), 0) / Math.max(1, shown.length);
+  const { source, again, repair } = lane.symbols;
+  const sent = Math.max(1, source + again + repair);
+  const percent = (share: number) => `${(share * 100).toFixed(1)}%`;
+  return [
+    `rtt ${(mean(({ rttUs }) => rttUs) / 1000).toFixed(0)} ms (queue ${(mean(({ queueUs }) => queueUs) / 1000).toFixed(0)} ms)`,
+    `loss ${percent(mean(({ lossRate }) => lossRate))}`,
+    `repair ${percent(repair / sent)}`,
+    `efficiency ${(mean(({ efficiency }) => efficiency) * 100).toFixed(0)}% (${lane.limitedBy})`,
+    ...(lane.paths.length > 1 ? [`paths ${lane.paths.map(({ id, state }) => `${id}:${state}`).join(' ')}`] : []),
+  ].join(', ');
 }
 
 function bar(event: ProgressEvent, cells: number): string {

@@ -1,4 +1,5 @@
 /** What `hawser serve` is told, by its options and its configuration file: parsed once, checked as a whole. */
+import type { LanePolicy } from '../core/lane/contract.ts';
 import { usage } from './failure.ts';
 
 export interface Listen {
@@ -14,6 +15,10 @@ export interface ServeSettings {
   readonly tlsKey?: string;
   readonly state?: string;
   readonly logLevel: LogLevel;
+  /** UDP port of the lane; null: none. Default: as `listen`. */
+  readonly lanePort?: number | null;
+  readonly laneForbid?: readonly LanePolicy['kind'][];
+  readonly laneAdvertise?: readonly { readonly host: string; readonly port: number }[];
 }
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -27,6 +32,9 @@ export interface ServeInput {
   readonly tlsKey?: string;
   readonly state?: string;
   readonly logLevel?: string;
+  readonly lane?: string;
+  readonly laneForbid?: string;
+  readonly laneAdvertise?: string;
 }
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
@@ -38,6 +46,7 @@ export function serveSettings(options: ServeInput, file: ServeInput): ServeSetti
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw usage(`--tls-${tlsCert === undefined ? 'key' : 'cert'} is given alone: --tls-cert and --tls-key belong together.`);
   }
+  const { lane, laneForbid, laneAdvertise } = { ...file, ...options };
   if (http && tlsCert !== undefined)
     throw usage('--http serves without encryption, so --tls-cert has no use: leave one of them out.');
   return {
@@ -47,6 +56,9 @@ export function serveSettings(options: ServeInput, file: ServeInput): ServeSetti
     logLevel: parseLogLevel(logLevel),
     ...(tlsCert === undefined || tlsKey === undefined ? {} : { tlsCert, tlsKey }),
     ...(state === undefined ? {} : { state }),
+    ...(lane === undefined ? {} : { lanePort: parseLanePort(lane) }),
+    ...(laneForbid === undefined ? {} : { laneForbid: parseForbidden(laneForbid) }),
+    ...(laneAdvertise === undefined ? {} : { laneAdvertise: laneAdvertise.split(',').map(parseAdvertised) }),
   };
 }
 
@@ -93,6 +105,30 @@ export function isLoopbackHost(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d+){3}$/.test(host);
 }
 
+function parseLanePort(text: string): number | null {
+  if (text === 'off') return null;
+  const port = Number(text);
+  if (/^\d{1,5}$/.test(text) && port <= 65535) return port;
+  throw usage(`--lane "${text}" is no UDP port: give a number, or "off" for no lane.`, text);
+}
+
+function parseForbidden(text: string): LanePolicy['kind'][] {
+  const names = text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '' && name !== 'none');
+  return names.map((name) => {
+    const kind = POLICIES.find((known) => known === name);
+    if (kind === undefined) throw usage(`--lane-forbid names "${name}": use ${POLICIES.join(', ')} or none.`, name);
+    return kind;
+  });
+}
+
+function parseAdvertised(text: string): { host: string; port: number } {
+  const { host, port } = parseListen(text.trim());
+  return { host, port };
+}
+
 function badListen(text: string) {
   return usage(`--listen "${text}" is not an address: write HOST:PORT, HOST, PORT, :PORT (every address) or [::1]:PORT.`, text);
 }
@@ -106,6 +142,8 @@ function parseLogLevel(text: string): LogLevel {
 /** Both families, where the system has both. */
 export const EVERY_ADDRESS = '::';
 
+const POLICIES = ['fair', 'background', 'high', 'fixed'] as const;
+
 const KEYS = {
   dir: ['dir', 'string'],
   listen: ['listen', 'string'],
@@ -114,4 +152,7 @@ const KEYS = {
   'tls-key': ['tlsKey', 'string'],
   state: ['state', 'string'],
   'log-level': ['logLevel', 'string'],
+  lane: ['lane', 'string'],
+  'lane-forbid': ['laneForbid', 'string'],
+  'lane-advertise': ['laneAdvertise', 'string'],
 } as const;

@@ -7,6 +7,8 @@ import { isDigestHex } from '../core/hex.ts';
 import { parsePath } from '../core/path.ts';
 import type { BlocksAccepted, FileInfo, PackResult, UploadStatus, VerifyResult } from '../engine/contract.ts';
 import type { Role } from '../store/meta/contract.ts';
+import { KEY_BYTES, type Suite } from '../transport/lane/keys.ts';
+import type { LaneGrant } from './api-contract.ts';
 import type { Capabilities, TokenInfo, TransferInfo, UploadInfo } from './contract.ts';
 
 /** Reads one value; `at` names it in errors. */
@@ -117,6 +119,22 @@ export const capabilities: Read<Capabilities> = (value, at) => {
     smallFileBytes: count(from.smallFileBytes, 'smallFileBytes'),
     ...(typeof from.serverTime === 'string' ? { serverTime: from.serverTime } : {}),
   };
+};
+
+export const laneGrant: Read<LaneGrant> = (value, at) => {
+  const from = fields(value, at);
+  const suite = (Object.keys(KEY_BYTES) as Suite[]).find((name) => name === from.suite);
+  if (!suite) throw wrong('suite', 'a suite that this client knows');
+  const secret = text(from.secret, 'secret');
+  if (!isDigestHex(secret)) throw wrong('secret', '32 bytes in hex');
+  const endpoints = list((item, where) => {
+    const { host, port } = fields(item, where);
+    return { host: orNull(text)(host, `${where}.host`), port: count(port, `${where}.port`) };
+  })(from.endpoints, 'endpoints');
+  if (endpoints.length === 0 || endpoints.length > MOST_ENDPOINTS) throw wrong('endpoints', 'one to eight addresses');
+  const paths = count(from.paths, 'paths');
+  if (paths < 1 || paths > MOST_ENDPOINTS) throw wrong('paths', 'one to eight');
+  return { id: text(from.id, 'id'), suite, secret, paths, endpoints };
 };
 
 const bounds: Read<{ min: number; max: number }> = (value, at) => {
@@ -259,3 +277,4 @@ function wrong(at: string, wanted: string): HawserError {
 
 /** The version of docs/protocol/http.md that this client speaks. */
 const PROTOCOL = 1;
+const MOST_ENDPOINTS = 8;

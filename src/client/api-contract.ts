@@ -2,14 +2,27 @@
  * The REST calls of docs/protocol/http.md as typed functions over a Transport: one request each, no retries, problem documents
  * turned into HawserError. put.ts and get.ts add the loops, the retries and the pauses.
  */
+import type { LanePolicy } from '../core/lane/contract.ts';
 import type { BlocksAccepted, FileInfo, PackResult, Slow, UploadStatus, VerifyResult } from '../engine/contract.ts';
 import type { Overwrite } from '../store/files/contract.ts';
 import type { Priority, Role, TransferKind, TransferState } from '../store/meta/contract.ts';
 import type { Transport } from '../transport/contract.ts';
+import type { Suite } from '../transport/lane/keys.ts';
 import type { Capabilities, TokenInfo, TransferInfo, UploadInfo } from './contract.ts';
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
+}
+
+/** A lane that the server made ready: send the first packet within its patience. */
+export interface LaneGrant {
+  readonly id: string;
+  readonly suite: Suite;
+  /** 32 bytes, hex. */
+  readonly secret: string;
+  readonly paths: number;
+  /** A null host is that of the server's own address. */
+  readonly endpoints: readonly { readonly host: string | null; readonly port: number }[];
 }
 
 /** A response body that carries a file's bytes. */
@@ -120,6 +133,12 @@ export interface Api {
   makeFolder(path: string, attributes?: { mode?: number; mtimeNs?: bigint }, options?: CallOptions): Promise<FileInfo>;
   move(from: string, to: string, overwrite: 'always' | 'never', options?: CallOptions): Promise<FileInfo>;
   remove(path: string, query: { recursive: boolean }, options?: CallOptions): Promise<void>;
+
+  openLane(
+    request: { clientRandom: string; policy: LanePolicy['kind']; bytesPerSecond?: number; paths: number },
+    options?: CallOptions,
+  ): Promise<LaneGrant>;
+  closeLane(id: string, options?: CallOptions): Promise<void>;
 
   createToken(
     request: { name: string; role: Role; expiresSeconds?: number },

@@ -37,6 +37,7 @@ export function createApi(transport: Transport, options: ApiOptions): Api {
     ...packCalls(call),
     ...fileCalls(call),
     ...tokenCalls(call),
+    ...laneCalls(call),
     ...probeCalls(call),
   };
 }
@@ -194,6 +195,13 @@ function tokenCalls(call: Caller): Part<'createToken' | 'listTokens' | 'removeTo
       return call.json({ ...get(`${V1}/tokens`), ...stop(options) }, read);
     },
     removeToken: (id, options) => call.nothing({ method: 'DELETE', target: `${V1}/tokens/${segment(id)}`, ...stop(options) }),
+  };
+}
+
+function laneCalls(call: Caller): Part<'openLane' | 'closeLane'> {
+  return {
+    openLane: (request, options) => call.json({ ...send('POST', `${V1}/lanes`, request), ...stop(options) }, answers.laneGrant),
+    closeLane: (id, options) => call.nothing({ method: 'DELETE', target: `${V1}/lanes/${segment(id)}`, ...stop(options) }),
   };
 }
 

@@ -9,6 +9,7 @@ import type { FileInfo, VerifyResult } from '../engine/contract.ts';
 import type { Overwrite } from '../store/files/contract.ts';
 import type { Priority, Role, TransferKind, TransferState } from '../store/meta/contract.ts';
 import type { PathInfo } from '../transport/contract.ts';
+import type { LaneWishes } from './lane.ts';
 
 export interface ClientOptions {
   /** "https://host:port", with an optional prefix path when the server sits behind a proxy. "http://" works too, unencrypted. */
@@ -22,6 +23,12 @@ export interface ClientOptions {
   readonly insecure?: boolean;
   /** Most connections at once. Default 16. */
   readonly connections?: number;
+  /**
+   * `auto` (default) begins on HTTPS, opens a lane beside it where the server is not next door, and goes on over the faster of
+   * the two; `https` uses nothing else; `lane` fails where there is no lane.
+   */
+  readonly transport?: 'auto' | 'https' | 'lane';
+  readonly lane?: LaneWishes;
 }
 
 export interface Capabilities {

@@ -2,8 +2,10 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { HawserError } from '../core/errors.ts';
 import type { FileInfo, Slow } from '../engine/contract.ts';
+import type { Transport } from '../transport/contract.ts';
 import { createHttpTransport } from '../transport/https.ts';
-import type { Pending } from './api.ts';
+import { createSwitchingTransport } from '../transport/switching.ts';
+import type { ApiOptions, Pending } from './api.ts';
 import { createApi } from './api.ts';
 import type { Api } from './api-contract.ts';
 import type { Client, ClientOptions, Progress } from './contract.ts';
@@ -18,9 +20,10 @@ export type * from './contract.ts';
  */
 export function createClient(options: ClientOptions): Client {
   const { token } = options;
-  const transport = createHttpTransport(options);
   const prefix = new URL(options.url).pathname.replace(/\/+$/, '');
-  const api = createApi(transport, { prefix, ...(token === undefined ? {} : { token }) });
+  const access = { prefix, ...(token === undefined ? {} : { token }) };
+  const transport = createTransport(options, access);
+  const api = createApi(transport, access);
 
   return {
     capabilities: () => api.capabilities(),
@@ -29,10 +32,12 @@ export function createClient(options: ClientOptions): Client {
 
     // Loaded when needed: most commands move nothing, and start faster without.
     async put(sources, destination, options = {}) {
+      transport.prepare?.();
       const { runPut } = await import('./put.ts');
       return runPut(api, sources, destination, options);
     },
     async get(sources, destination, options = {}) {
+      transport.prepare?.();
       const { runGet } = await import('./get.ts');
       return runGet(api, sources, destination, options);
     },
@@ -59,6 +64,27 @@ export function createClient(options: ClientOptions): Client {
     probe: (options) => probe(api, options),
     close: () => transport.close(),
   };
+}
+
+function createTransport(options: ClientOptions, access: ApiOptions): Transport {
+  const https = createHttpTransport(options);
+  const { protocol, hostname, host } = new URL(options.url);
+  const wanted = options.transport ?? 'auto';
+  // The keys of a lane are not for lines that anybody can read.
+  if (wanted === 'https' || (wanted === 'auto' && protocol !== 'https:')) return https;
+  if (protocol !== 'https:')
+    throw new HawserError('request_invalid', `A lane needs an https:// address, for its keys: "${options.url}" is none.`, {
+      value: options.url,
+    });
+  const server = { host: hostname.replace(/^\[|\]$/g, ''), where: host };
+  return createSwitchingTransport({
+    https,
+    laneOnly: wanted === 'lane',
+    openLane: async () => {
+      const { openLane } = await import('./lane.ts');
+      return openLane(createApi(https, access), server, options.lane);
+    },
+  });
 }
 
 async function* allEntries(

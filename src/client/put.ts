@@ -162,7 +162,7 @@ async function open(
   const { signal } = stop.controller;
   const { priority = 'normal' } = options;
   const { id } = await withRetry(() => api.createTransfer({ kind: 'upload', priority, ...request }, { signal }), stop.retry);
-  const flow = createFlow(options, () => api.transport.info().rttMs);
+  const flow = createFlow(options, () => api.transport.info());
   const job = createJob(api, id, options, stop, flow);
   const { source, destination } = request;
   options.onEvent?.({ type: 'start', transfer: id, kind: 'upload', source, destination });

@@ -87,6 +87,11 @@ export const CODES = {
   transfer_ended: fact(409, EXIT.failed, 'state', false, 'The transfer has already ended'),
   superseded: fact(409, EXIT.failed, 'state', false, 'A newer client took this upload over'),
   upload_incomplete: fact(409, EXIT.failed, 'state', true, 'Some blocks have not arrived yet'),
+  // Lanes (the UDP transport).
+  lane_unavailable: fact(404, EXIT.failed, 'request', false, 'This server offers no lane'),
+  lane_not_found: fact(404, EXIT.notFound, 'request', false, 'There is no such lane'),
+  too_many_lanes: fact(429, EXIT.failed, 'quota', false, 'Too many lanes are open'),
+  policy_forbidden: fact(403, EXIT.failed, 'request', false, 'The server does not allow this policy'),
   // Bytes.
   block_mismatch: fact(422, EXIT.integrity, 'checksum', true, 'A block differs from its digest'),
   digest_mismatch: fact(422, EXIT.integrity, 'checksum', false, 'The file differs from its digest'),

@@ -10,12 +10,14 @@ import type { Role } from '../store/meta/contract.ts';
 import { roleIncludes } from './auth.ts';
 import { createInFlightRequests } from './in-flight-requests.ts';
 import { parseJson } from './json-body.ts';
+import type { Lanes } from './lanes.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
 import { PROBLEM_TYPE, problemOf } from './problems.ts';
 import { answerEarly, bodyIsOpen } from './refuse.ts';
 import { readWhole, requestBody } from './request-body.ts';
 import type { App, RouteContext } from './route-context.ts';
 import { fileRoutes } from './routes/files.ts';
+import { laneRoutes } from './routes/lanes.ts';
 import { nameRoutes } from './routes/names.ts';
 import { packRoutes } from './routes/packs.ts';
 import { probeRoutes } from './routes/probe.ts';
@@ -27,8 +29,10 @@ import { Problem } from './schemas.ts';
 import { parseQuery, routableUrl } from './url-paths.ts';
 import { compileValidator } from './validation.ts';
 
-export interface AppOptions extends Omit<RouteContext, 'limits' | 'requests'> {
+export interface AppOptions extends Omit<RouteContext, 'limits' | 'requests' | 'lanes'> {
   readonly limits?: Partial<Limits>;
+  /** Default: none are offered. */
+  readonly lanes?: Lanes | null;
   /** As fastify takes it. Default: no log. */
   readonly logger?: FastifyServerOptions['logger'];
 }
@@ -93,8 +97,18 @@ export async function createApp(options: AppOptions): Promise<BuiltApp> {
   app.addHook('onRoute', (route) => {
     route.schema = { ...route.schema, response: { ...(route.schema?.response as object), default: PROBLEM_ANSWER } };
   });
-  const context: RouteContext = { ...options, limits, requests };
-  for (const add of [serverRoutes, transferRoutes, uploadRoutes, packRoutes, fileRoutes, nameRoutes, probeRoutes, tokenRoutes]) {
+  const context: RouteContext = { ...options, limits, requests, lanes: options.lanes ?? null };
+  for (const add of [
+    serverRoutes,
+    transferRoutes,
+    uploadRoutes,
+    packRoutes,
+    fileRoutes,
+    nameRoutes,
+    probeRoutes,
+    tokenRoutes,
+    laneRoutes,
+  ]) {
     add(app, context);
   }
   await app.ready();

@@ -1,8 +1,10 @@
 /** A whole server: the one file that names concrete stores. */
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { HawserError } from '../core/errors.ts';
+import type { LanePolicy } from '../core/lane/contract.ts';
 import { createEngine } from '../engine/engine.ts';
 import { openFileSystemStore } from '../store/files/filesystem.ts';
 import type { MetaStore } from '../store/meta/contract.ts';
@@ -10,6 +12,7 @@ import { openSqliteMeta } from '../store/meta/sqlite.ts';
 import { createApp } from './app.ts';
 import { createAuth, makeToken } from './auth.ts';
 import { loadCertificate, loadOrCreateCertificate, writePrivate } from './certificate.ts';
+import { createLanes, type LaneGrant, type Lanes } from './lanes.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
 import { listen } from './listen.ts';
 import { lockState } from './lock.ts';
@@ -33,6 +36,12 @@ export interface ServerOptions {
   readonly state?: string;
   /** Default 'info': a line a request, as JSON on standard error. */
   readonly logLevel?: LogLevel;
+  /** The UDP port of the lane. Default: the same number as `listen.port`; null: no lane. It needs TLS, which hands out its keys. */
+  readonly lanePort?: number | null;
+  /** Where clients should send to instead of the address that they asked: behind NAT, or on several networks. */
+  readonly laneAdvertise?: LaneGrant['endpoints'];
+  /** Policies that clients may not ask for. Default: high and fixed. */
+  readonly laneForbid?: readonly LanePolicy['kind'][];
   /** Bounds that differ from limits.ts. */
   readonly limits?: Partial<Limits>;
 }
@@ -73,6 +82,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const adminToken = await firstAdminToken(meta, adminTokenFile);
     const certificate = plainHttp ? null : await chooseCertificate(options, state);
 
+    const { host = '127.0.0.1', port = 7420 } = options.listen ?? {};
+    let accept: (socket: Socket) => void = (socket) => socket.destroy();
+    const lanes = offerLanes(options, { host, port }, limits, (socket) => accept(socket));
+    closers.push(async () => lanes?.stop());
+
     const health = { stopping: false };
     const logger = loggerOptions(options.logLevel ?? 'info');
     const { app, requests } = await createApp({
@@ -84,9 +98,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       version: VERSION,
       now: Date.now,
       random: randomBytes,
+      lanes,
     });
     closers.push(() => app.close());
-    const { host = '127.0.0.1', port = 7420 } = options.listen ?? {};
     const listener = await listen({
       host,
       port,
@@ -95,6 +109,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       handler: (request, response) => app.routing(request, response),
     });
     closers.push(() => listener.destroy());
+    accept = listener.accept;
     const stopSweeping = every(SWEEP_MS, async () => {
       await engine.sweep().catch((error) => app.log.error({ err: error }, 'sweep failed'));
     });
@@ -120,6 +135,27 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     await closeAll();
     throw error;
   }
+}
+
+/** Null where there are none. Without TLS there is nothing that could hand out a lane's keys. */
+function offerLanes(
+  { lanePort, laneAdvertise, laneForbid, plainHttp }: ServerOptions,
+  { host, port }: { host: string; port: number },
+  limits: Limits,
+  onStream: (socket: Socket) => void,
+): Lanes | null {
+  if (lanePort === null || plainHttp) return null;
+  return createLanes({
+    host,
+    port: lanePort ?? port,
+    maxLanes: limits.lanes,
+    maxLanesPerOwner: limits.lanesPerOwner,
+    forbid: laneForbid ?? ['high', 'fixed'],
+    ...(laneAdvertise ? { advertise: laneAdvertise } : {}),
+    random: randomBytes,
+    now: Date.now,
+    onStream,
+  });
 }
 
 /** Made when there is no token at all. The file is written first: a crash in between leaves one that the next start replaces. */

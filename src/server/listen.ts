@@ -19,6 +19,8 @@ export interface Listener {
   readonly port: number;
   /** As a client would write it. */
   readonly url: string;
+  /** Serves HTTP/1.1 on a connection that came another way (a lane's stream), whose peer is authenticated and whose bytes are sealed. */
+  accept(socket: Socket): void;
   /** Accepts nothing new; connections end with the request they are at. */
   stop(): void;
   /** Ends every connection as it stands. */
@@ -58,6 +60,10 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   return {
     port: bound.port,
     url: `${certificate ? 'https' : 'http'}://${shownHost(host)}:${bound.port}`,
+    accept(socket) {
+      socket.on('error', () => socket.destroy());
+      plain.emit('connection', socket);
+    },
     stop() {
       front.close();
       plain.closeIdleConnections();

@@ -12,6 +12,7 @@ import type { Engine, Principal } from '../engine/contract.ts';
 import type { Role } from '../store/meta/contract.ts';
 import type { Auth } from './auth.ts';
 import type { InFlightRequests } from './in-flight-requests.ts';
+import type { Lanes } from './lanes.ts';
 import type { Limits } from './limits.ts';
 
 export type App = FastifyInstance<
@@ -30,6 +31,8 @@ export interface RouteContext {
   /** Set once the server is on its way out. */
   readonly health: { stopping: boolean };
   readonly requests: InFlightRequests;
+  /** Null: no UDP port. */
+  readonly lanes: Lanes | null;
   readonly now: () => number;
   readonly random: (bytes: number) => Uint8Array;
 }

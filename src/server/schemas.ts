@@ -233,3 +233,41 @@ export const bytesOf = (...mediaTypes: string[]) => ({
   description: 'Bytes.',
   content: Object.fromEntries(mediaTypes.map((type) => [type, { schema: Type.String({ format: 'binary' }) }])),
 });
+
+const LanePolicyName = oneOf('fair', 'background', 'high', 'fixed');
+const LaneSuiteName = oneOf('aes-128-gcm', 'aes-256-gcm', 'chacha20-poly1305');
+const Hex32 = Type.String({ pattern: '^[0-9a-f]{64}$', description: '32 bytes, lower-case hex.' });
+
+export const LaneBody = Type.Object(
+  {
+    clientRandom: Hex32,
+    /** In the client's order of preference; the first is taken. */
+    suites: Type.Optional(Type.Array(LaneSuiteName, { minItems: 1, maxItems: 3 })),
+    policy: Type.Optional(LanePolicyName),
+    bytesPerSecond: Type.Optional(Type.Integer({ minimum: 1000, maximum: 12_500_000_000 })),
+    paths: Type.Optional(Type.Integer({ minimum: 1, maximum: 8 })),
+  },
+  strict,
+);
+
+export const LaneAnswer = Type.Object({
+  id: Id,
+  suite: LaneSuiteName,
+  secret: Hex32,
+  policy: LanePolicyName,
+  paths: Type.Integer(),
+  endpoints: Type.Array(Type.Object({ host: nullable(Type.String()), port: Type.Integer() })),
+});
+
+export const LanesAnswer = Type.Object({
+  lanes: Type.Array(
+    Type.Object({
+      id: Id,
+      owner: Type.String(),
+      peer: Type.String(),
+      opened: Time,
+      policy: LanePolicyName,
+      paths: Type.Array(Type.Unknown()),
+    }),
+  ),
+});

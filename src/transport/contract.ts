@@ -3,6 +3,8 @@
  * went wrong, and whoever asked decides.
  */
 
+import type { LaneSnapshot } from '../core/lane/contract.ts';
+
 export interface TransportRequest {
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   /** Percent-encoded path with its query, from the server's root: "/api/v1/…". */
@@ -38,8 +40,12 @@ export interface PathInfo {
   readonly remote: string;
   readonly httpVersion: string;
   readonly tls?: { readonly version: string; readonly cipher: string; readonly group: string; readonly fingerprint: string };
-  /** Smallest TCP connect time seen, which is one round trip; null before the first connection. */
+  /** Smallest round trip seen: of a TCP connect, or of the lane's packets; null before the first connection. */
   readonly rttMs: number | null;
+  /** What the lane measures, when requests go over one. */
+  readonly lane?: LaneSnapshot;
+  /** Why requests do not go over a lane though they might. */
+  readonly laneRefused?: string;
 }
 
 export interface Transport {
@@ -50,5 +56,7 @@ export interface Transport {
    */
   request(request: TransportRequest): Promise<TransportResponse>;
   info(): PathInfo;
+  /** Much is about to be moved: what takes a moment to set up and pays only then may be set up now. */
+  prepare?(): void;
   close(): void;
 }

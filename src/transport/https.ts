@@ -7,10 +7,10 @@
  */
 import { HawserError } from '../core/errors.ts';
 import { closedError, createConnections } from './connections.ts';
-import type { Transport, TransportRequest, TransportResponse } from './contract.ts';
+import type { Transport } from './contract.ts';
 import { createDialer } from './dial.ts';
-import { runExchange } from './exchange.ts';
 import { hostAndPort } from './failures.ts';
+import { createRequests } from './requests.ts';
 import type { TrustOptions } from './trust.ts';
 import { createTrust } from './trust.ts';
 import { createWatchdog } from './watchdog.ts';
@@ -30,25 +30,7 @@ export function createHttpTransport(options: HttpTransportOptions): Transport {
   const dialer = createDialer({ host, port, where, trust: secure ? createTrust(options) : null, watchdog });
   const connections = createConnections(dialer, Math.max(1, options.connections ?? DEFAULT_CONNECTIONS));
 
-  async function attempt(request: TransportRequest, fresh: boolean) {
-    const connection = await connections.acquire({ stallMs: request.stallMs ?? DEFAULT_STALL_MS, signal: request.signal, fresh });
-    return runExchange(request, {
-      connection,
-      where,
-      watchdog,
-      onFree: (keepMs) => connections.release(connection, keepMs),
-    });
-  }
-
-  async function request(request: TransportRequest): Promise<TransportResponse> {
-    const first = await attempt(request, false);
-    if (first.kind === 'answer') return first.response;
-    if (!canSendAgain(request)) throw first.error;
-    // The server closed a kept connection while our request was on its way: it has not seen it (RFC 9112 section 9.3.1).
-    const second = await attempt(request, true);
-    if (second.kind === 'answer') return second.response;
-    throw second.error;
-  }
+  const request = createRequests({ connections, where, watchdog });
 
   return {
     request,
@@ -69,10 +51,6 @@ export function createHttpTransport(options: HttpTransportOptions): Transport {
   };
 }
 
-function canSendAgain({ method, body }: TransportRequest): boolean {
-  return method !== 'POST' && method !== 'PATCH' && (body === undefined || body instanceof Uint8Array);
-}
-
 function parseUrl(text: string): { secure: boolean; host: string; port: number } {
   const url = URL.parse(text);
   if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:') || url.hostname === '')
@@ -84,4 +62,3 @@ function parseUrl(text: string): { secure: boolean; host: string; port: number }
 }
 
 const DEFAULT_CONNECTIONS = 16;
-const DEFAULT_STALL_MS = 20_000;

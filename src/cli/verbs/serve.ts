@@ -35,6 +35,9 @@ export function define(program: Command, shell: Shell): void {
     .option('--tls-cert <file>', 'PEM certificate chain (default: a self-made one, kept in the state folder)')
     .option('--tls-key <file>', 'PEM private key of --tls-cert')
     .option('--state <dir>', 'own state elsewhere; must be on the same file system (default: DIR/.hawser)')
+    .option('--lane <port>', 'UDP port of the lane, or "off" (default: as --listen)')
+    .option('--lane-forbid <policies>', 'what clients may not ask for: high, fixed, background, or none (default: high,fixed)')
+    .option('--lane-advertise <host:port,...>', 'where clients should send lanes to (default: the address that they asked)')
     .option('--config <file>', 'JSON with the same names as these options, and "dir"')
     .addOption(choice('--log-level <level>', 'what to log on stderr (default: warn; info has a line a request)', LOG_LEVELS))
     .option('--json', 'print the address and the fingerprint as JSON')
@@ -58,7 +61,7 @@ async function serve(shell: Shell, dir: string | undefined, flags: Flags): Promi
   }
   const signal = shell.stopSignal();
   const { startServer } = await import('../../server/compose.ts');
-  const { listen, plainHttp, logLevel, state, tlsCert, tlsKey } = settings;
+  const { listen, plainHttp, logLevel, state, tlsCert, tlsKey, lanePort, laneForbid, laneAdvertise } = settings;
   const server = await startServer({
     dir: resolve(shell.cwd, settings.dir),
     listen: { ...listen, host: listen.host === EVERY_ADDRESS && !hasIpv6() ? '0.0.0.0' : listen.host },
@@ -68,6 +71,9 @@ async function serve(shell: Shell, dir: string | undefined, flags: Flags): Promi
       ? {}
       : { tlsCert: resolve(shell.cwd, tlsCert), tlsKey: resolve(shell.cwd, tlsKey) }),
     ...(state === undefined ? {} : { state: resolve(shell.cwd, state) }),
+    ...(lanePort === undefined ? {} : { lanePort }),
+    ...(laneForbid === undefined ? {} : { laneForbid }),
+    ...(laneAdvertise === undefined ? {} : { laneAdvertise }),
   });
   announce(shell, settings, server);
   if (!signal.aborted) await new Promise((done) => signal.addEventListener('abort', done, { once: true }));

@@ -2,6 +2,7 @@
 import { HawserError } from '../../core/errors.ts';
 import { Adaptive } from '../../core/transfer/adaptive.ts';
 import type { TransferOptions } from '../contract.ts';
+import { type FlowPath, LANE_STREAMS, laneChunkBytes } from '../lane-flow.ts';
 import { createSlots, type Slots } from '../slots.ts';
 
 export interface Flow {
@@ -18,25 +19,27 @@ export interface Flow {
   handleFailure(error: unknown): void;
 }
 
-/** `rttMs`: what the transport has seen so far. */
-export function createFlow(options: TransferOptions, rttMs: () => number | null): Flow {
+/** `path`: what the transport has seen so far. */
+export function createFlow(options: TransferOptions, path: () => FlowPath): Flow {
   const adaptive = new Adaptive({
     maxStreams: MAX_STREAMS,
     fixedStreams: options.parallel,
     fixedChunkBytes: options.chunkBytes,
   });
   const handleRtt = () => {
-    const ms = rttMs();
+    const ms = path().rttMs;
     if (ms !== null) adaptive.handleRtt(ms);
   };
   handleRtt();
-  const slots = createSlots(() => adaptive.streams);
+  const streams = () => (options.parallel === undefined && path().lane ? LANE_STREAMS : adaptive.streams);
+  const slots = createSlots(streams);
   return {
     get streams() {
-      return adaptive.streams;
+      return streams();
     },
     get chunkBytes() {
-      return adaptive.chunkBytes;
+      const { lane } = path();
+      return options.chunkBytes === undefined && lane ? laneChunkBytes(lane) : adaptive.chunkBytes;
     },
     maxStreams: options.parallel ?? MAX_STREAMS,
     packs: Math.min(MAX_PACKS, options.parallel ?? MAX_PACKS),

@@ -89,7 +89,7 @@ export function isAboutOneFile(error: unknown): error is HawserError {
 
 function createSession(api: Api, options: TransferOptions, calls: Calls, transfer: string): Session {
   calls.handleTransfer(api, transfer);
-  const flow = createFlow(options, () => api.transport.info().rttMs);
+  const flow = createFlow(options, () => api.transport.info());
   const meter = createMeter({
     transfer,
     path: () => api.transport.info(),

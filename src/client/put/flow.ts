@@ -2,6 +2,7 @@
 import { HawserError } from '../../core/errors.ts';
 import { Adaptive } from '../../core/transfer/adaptive.ts';
 import type { TransferOptions } from '../contract.ts';
+import { type FlowPath, LANE_STREAMS, laneChunkBytes } from '../lane-flow.ts';
 
 export interface Flow {
   readonly streams: number;
@@ -13,18 +14,21 @@ export interface Flow {
   handleFailure(error: unknown): void;
 }
 
-/** `rttMs`: what the transport has seen so far. */
-export function createFlow(options: TransferOptions, rttMs: () => number | null): Flow {
+/** `path`: what the transport has seen so far. */
+export function createFlow(options: TransferOptions, path: () => FlowPath): Flow {
+  const rttMs = () => path().rttMs;
   const adaptive = new Adaptive({ maxStreams: MAX_STREAMS, fixedStreams: options.parallel, fixedChunkBytes: options.chunkBytes });
   return {
     get streams() {
       // Next door, one body at a time fills the link, and its blocks arrive in order: neither side reads anything twice.
-      const rtt = rttMs();
+      const { rttMs: rtt, lane } = path();
+      if (options.parallel === undefined && lane) return LANE_STREAMS;
       if (options.parallel === undefined && rtt !== null && rtt < NEXT_DOOR_MS) return 1;
       return adaptive.streams;
     },
     get chunkBytes() {
-      return adaptive.chunkBytes;
+      const { lane } = path();
+      return options.chunkBytes === undefined && lane ? laneChunkBytes(lane) : adaptive.chunkBytes;
     },
     packs: Math.min(MAX_PACKS, options.parallel ?? MAX_PACKS),
     handleSent(bytes, startedMs) {

@@ -5,7 +5,7 @@ import { PACK_ENTRIES, SMALL_FILE_BYTES } from '../../engine/packs.ts';
 import type { App, RouteContext } from '../route-context.ts';
 import { CapabilitiesAnswer, HealthAnswer, NoQuery, WhoamiAnswer } from '../schemas.ts';
 
-export function serverRoutes(app: App, { version, health, now }: RouteContext): void {
+export function serverRoutes(app: App, { version, health, now, lanes }: RouteContext): void {
   const tags = ['server'];
   const open = { needs: null };
 
@@ -20,7 +20,7 @@ export function serverRoutes(app: App, { version, health, now }: RouteContext): 
       version,
       protocols: [1],
       features: ['uploads', 'downloads', 'packs', 'dedup', 'blocks', 'verify', 'transfers', 'probe', 'tokens'],
-      transports: [{ name: 'https' }],
+      transports: [{ name: 'https' }, ...(lanes ? [{ name: 'lane' }] : [])],
       digests: ['blake3'],
       blockBytes: { min: MIN_BLOCK_BYTES, max: MAX_BLOCK_BYTES },
       chunkBytes: { min: MIN_BLOCK_BYTES, max: MAX_CHUNK_BYTES },

@@ -3,7 +3,7 @@ import type { App, RouteContext } from '../route-context.ts';
 import { Empty, IdParams, NewTokenAnswer, NoQuery, TokenBody, TokensAnswer } from '../schemas.ts';
 import { tokenForm } from '../wire-forms.ts';
 
-export function tokenRoutes(app: App, { auth, now, requests }: RouteContext): void {
+export function tokenRoutes(app: App, { auth, now, requests, lanes }: RouteContext): void {
   const tags = ['tokens'];
   const config = { needs: 'admin' } as const;
 
@@ -31,6 +31,7 @@ export function tokenRoutes(app: App, { auth, now, requests }: RouteContext): vo
       await auth.removeToken(id);
       // What it had under way ends too: an upload may run for hours.
       requests.cutOff(id, reply.raw);
+      lanes?.cutOff(id);
       return reply.code(204).send(null);
     },
   );

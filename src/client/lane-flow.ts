@@ -1,0 +1,20 @@
+/** How many requests go over a lane at once, and how long each is. */
+import type { LaneSnapshot } from '../core/lane/contract.ts';
+import type { PathInfo } from '../transport/contract.ts';
+
+export type FlowPath = Pick<PathInfo, 'rttMs' | 'lane'>;
+
+/**
+ * A lane has one rate for all its streams, so that more of them bring nothing. What is in flight must cover twice what the path
+ * holds, for what is lost waits for another round trip; beyond that, smaller requests are safe sooner.
+ */
+export function laneChunkBytes({ paths }: LaneSnapshot): number {
+  let bytes = 0;
+  for (const { rateBytesPerSecond, rttUs } of paths) bytes += (rateBytesPerSecond * (2 * rttUs + 500_000)) / 1e6;
+  const wanted = 2 ** Math.ceil(Math.log2(bytes / LANE_STREAMS + 1));
+  return Math.min(MAX_LANE_CHUNK_BYTES, Math.max(MIN_LANE_CHUNK_BYTES, wanted));
+}
+
+export const LANE_STREAMS = 6;
+const MIN_LANE_CHUNK_BYTES = 256 * 1024;
+const MAX_LANE_CHUNK_BYTES = 8 * 1024 * 1024;

@@ -1,0 +1,65 @@
+/** Opens a lane to the server: its keys come over the authenticated HTTPS connection, its packets go over UDP. */
+import { randomBytes } from 'node:crypto';
+import { HawserError } from '../core/errors.ts';
+import type { LanePolicy } from '../core/lane/contract.ts';
+import type { LaneTransport } from '../transport/lane-transport.ts';
+import type { Api } from './api-contract.ts';
+
+export interface LaneWishes {
+  readonly policy?: LanePolicy;
+  /** Most bytes a second on the wire. */
+  readonly capBytesPerSecond?: number;
+  /** Names of network interfaces to use at once; with a leading "!" not to use. Default: the way the system routes. */
+  readonly paths?: readonly string[];
+  /** Write what happens on the lane to this file (qlog, JSON-SEQ). */
+  readonly traceFile?: string;
+}
+
+/**
+ * Rejects with `unsupported` (the server is too old), lane_unavailable, too_many_lanes, policy_forbidden, and with `unreachable`
+ * when no packet came back within `timeoutMs`.
+ */
+export async function openLane(
+  api: Api,
+  server: { readonly host: string; readonly where: string },
+  wishes: LaneWishes = {},
+  timeoutMs = OPEN_MS,
+): Promise<LaneTransport> {
+  const clientRandom = randomBytes(32);
+  const { kind } = wishes.policy ?? { kind: 'fair' };
+  const [{ openClientLane }, { choosePaths }, { createLaneTransport }] = await Promise.all([
+    import('../transport/lane/open.ts'),
+    import('../transport/lane/interfaces.ts'),
+    import('../transport/lane-transport.ts'),
+  ]);
+  const local = wishes.paths ? choosePaths(wishes.paths) : [];
+  const grant = await api.openLane({
+    clientRandom: clientRandom.toString('hex'),
+    policy: kind,
+    ...(wishes.policy?.kind === 'fixed' ? { bytesPerSecond: wishes.policy.bytesPerSecond } : {}),
+    paths: Math.max(1, local.length),
+  });
+  const { rttMs } = api.transport.info();
+  const link = await openClientLane({
+    laneId: grant.id,
+    suite: grant.suite,
+    secret: Buffer.from(grant.secret, 'hex'),
+    clientRandom,
+    maxPaths: grant.paths,
+    policy: wishes.policy ?? { kind: 'fair' },
+    endpoints: grant.endpoints.map(({ host, port }) => ({ host: host ?? server.host, port })),
+    timeoutMs,
+    ...(local.length > 0 ? { local } : {}),
+    ...(rttMs === null ? {} : { rttMs }),
+    ...(wishes.capBytesPerSecond === undefined ? {} : { capBytesPerSecond: wishes.capBytesPerSecond }),
+    ...(wishes.traceFile === undefined ? {} : { traceFile: wishes.traceFile }),
+  }).catch((cause: unknown) => {
+    // The server need not keep what nobody uses.
+    api.closeLane(grant.id).catch(() => undefined);
+    if (cause instanceof HawserError) throw cause;
+    throw new HawserError('unreachable', `The lane to ${server.where} did not open: ${String(cause)}`, { cause });
+  });
+  return createLaneTransport(link, server.where);
+}
+
+const OPEN_MS = 10_000;

@@ -1,0 +1,168 @@
+/**
+ * The lanes of a server: who may open one, how many, and with which keys. The lane itself is a transport (src/transport/lane);
+ * what travels in its streams is HTTP/1.1 and goes to the same routes, tokens and limits as on any other connection.
+ */
+import { lookup } from 'node:dns/promises';
+import { isIP, type Socket } from 'node:net';
+import { HawserError } from '../core/errors.ts';
+import type { LanePolicy, LaneSnapshot } from '../core/lane/contract.ts';
+import type { Principal } from '../engine/contract.ts';
+import type { Suite } from '../transport/lane/keys.ts';
+import type { LaneLink } from '../transport/lane/lane-link.ts';
+import { type LaneListener, listenLanes } from '../transport/lane/listen.ts';
+
+export interface LaneRequest {
+  readonly clientRandom: Uint8Array;
+  readonly suites: readonly Suite[];
+  readonly policy: LanePolicy;
+  readonly paths: number;
+}
+
+export interface LaneGrant {
+  readonly id: string;
+  readonly suite: Suite;
+  /** 32 bytes from which both ends derive every key. It travels in TLS only, and is never logged. */
+  readonly secret: Uint8Array;
+  readonly policy: LanePolicy;
+  readonly paths: number;
+  /** Where to send; a null host is the one that the request went to. */
+  readonly endpoints: readonly { readonly host: string | null; readonly port: number }[];
+}
+
+export interface OpenLane {
+  readonly id: string;
+  readonly owner: string;
+  readonly peer: string;
+  readonly openedMs: number;
+  readonly policy: LanePolicy;
+  readonly snapshot: LaneSnapshot | null;
+}
+
+export interface Lanes {
+  /** Rejects with too_many_lanes, policy_forbidden, lane_unavailable (the UDP port cannot be had). */
+  open(principal: Principal, request: LaneRequest): Promise<LaneGrant>;
+  /** Closes one; `false`: there is none of that name that the principal may close. */
+  close(principal: Principal, id: string): boolean;
+  /** An administrator sees all, others their own. */
+  list(principal: Principal): OpenLane[];
+  /** Closes every lane of a token that was revoked. */
+  cutOff(owner: string): void;
+  stop(): Promise<void>;
+}
+
+export interface LaneSettings {
+  readonly host: string;
+  /** 0: the system chooses. */
+  readonly port: number;
+  readonly maxLanes: number;
+  readonly maxLanesPerOwner: number;
+  /** What a client may not ask for. Default: `high` and `fixed`. */
+  readonly forbid: readonly LanePolicy['kind'][];
+  /** Told to clients instead of the address that they asked; for NAT, relays and several networks. */
+  readonly advertise?: LaneGrant['endpoints'];
+  readonly capBytesPerSecond?: number;
+  readonly random: (bytes: number) => Uint8Array;
+  readonly now: () => number;
+  /** A stream was opened: it is served like a connection. */
+  readonly onStream: (socket: Socket) => void;
+}
+
+/** The UDP port is bound, and its thread started, when the first lane is opened: a server that never has one pays nothing. */
+export function createLanes(settings: LaneSettings): Lanes {
+  const { random, now, onStream } = settings;
+  const open = new Map<string, { owner: string; openedMs: number; policy: LanePolicy; link: LaneLink }>();
+  let listening: Promise<LaneListener> | null = null;
+  let listener: LaneListener | null = null;
+
+  async function listen(): Promise<LaneListener> {
+    listening ??= addressOf(settings.host).then((host) =>
+      listenLanes({
+        host,
+        port: settings.port,
+        maxLanes: settings.maxLanes,
+        maxLanesPerPeer: settings.maxLanesPerOwner,
+        onStream: (_laneId, socket) => onStream(socket as unknown as Socket),
+        onClosed: (laneId) => open.delete(laneId),
+      }),
+    );
+    try {
+      listener = await listening;
+      return listener;
+    } catch (cause) {
+      listening = null;
+      throw new HawserError(
+        'lane_unavailable',
+        `The UDP port ${settings.port} cannot be had here (${(cause as Error).message}): HTTPS does everything.`,
+        { value: settings.port, cause },
+      );
+    }
+  }
+
+  function remove(id: string): void {
+    open.delete(id);
+    listener?.remove(id);
+  }
+
+  return {
+    async open(principal, request) {
+      const { policy } = request;
+      if (settings.forbid.includes(policy.kind)) {
+        throw new HawserError(
+          'policy_forbidden',
+          `This server does not allow the policy "${policy.kind}": use "fair" or "background".`,
+          { value: policy.kind },
+        );
+      }
+      const own = [...open.values()].filter(({ owner }) => owner === principal.id).length;
+      if (open.size >= settings.maxLanes || own >= settings.maxLanesPerOwner) {
+        throw new HawserError(
+          'too_many_lanes',
+          `There are ${open.size} lanes open, ${own} of this token: close one, or go on over HTTPS.`,
+          { value: own },
+        );
+      }
+      const suite = request.suites[0] as Suite;
+      const listener = await listen();
+      const endpoints = settings.advertise ?? [{ host: null, port: listener.port }];
+      const id = Buffer.from(random(16)).toString('hex');
+      const secret = random(32);
+      const link = listener.add({
+        laneId: id,
+        suite,
+        secret,
+        clientRandom: request.clientRandom,
+        maxPaths: request.paths,
+        policy,
+        peer: principal.id,
+        ...(settings.capBytesPerSecond === undefined ? {} : { capBytesPerSecond: settings.capBytesPerSecond }),
+      });
+      open.set(id, { owner: principal.id, openedMs: now(), policy, link });
+      return { id, suite, secret, policy, paths: request.paths, endpoints };
+    },
+    close(principal, id) {
+      const lane = open.get(id);
+      if (!lane || (lane.owner !== principal.id && principal.role !== 'admin')) return false;
+      remove(id);
+      return true;
+    },
+    list(principal) {
+      const shown: OpenLane[] = [];
+      for (const [id, { owner, openedMs, policy, link }] of open) {
+        if (principal.role !== 'admin' && owner !== principal.id) continue;
+        shown.push({ id, owner, openedMs, policy, peer: link.remoteAddress ?? '', snapshot: link.stats() });
+      }
+      return shown;
+    },
+    cutOff(owner) {
+      for (const [id, lane] of open) if (lane.owner === owner) remove(id);
+    },
+    async stop() {
+      await (await listening?.catch(() => null))?.close();
+    },
+  };
+}
+
+/** UDP ports are bound to addresses; "localhost" is a name. */
+async function addressOf(host: string): Promise<string> {
+  return isIP(host) === 0 ? (await lookup(host)).address : host;
+}

@@ -1,0 +1,72 @@
+/** Lanes: the UDP transport's keys are handed out here, over the authenticated TLS connection. */
+import { HawserError } from '../../core/errors.ts';
+import type { LanePolicy } from '../../core/lane/contract.ts';
+import type { LaneRequest, OpenLane } from '../lanes.ts';
+import type { App, RouteContext } from '../route-context.ts';
+import { Empty, IdParams, LaneAnswer, LaneBody, LanesAnswer, NoQuery } from '../schemas.ts';
+
+export function laneRoutes(app: App, { lanes }: RouteContext): void {
+  const tags = ['lanes'];
+  const config = { needs: 'read' } as const;
+
+  app.post(
+    '/api/v1/lanes',
+    { config, schema: { tags, summary: 'Open one', querystring: NoQuery, body: LaneBody, response: { 201: LaneAnswer } } },
+    async ({ principal, body }, reply) => {
+      const request: LaneRequest = {
+        clientRandom: Buffer.from(body.clientRandom, 'hex'),
+        suites: body.suites ?? ['aes-128-gcm'],
+        policy: policyOf(body.policy ?? 'fair', body.bytesPerSecond),
+        paths: body.paths ?? 1,
+      };
+      const grant = await offered(lanes).open(principal, request);
+      const { id, suite, secret, paths, endpoints } = grant;
+      reply.code(201).header('location', `lanes/${id}`).header('cache-control', 'no-store');
+      return reply.send({
+        id,
+        suite,
+        secret: Buffer.from(secret).toString('hex'),
+        policy: grant.policy.kind,
+        paths,
+        endpoints: endpoints.map(({ host, port }) => ({ host, port })),
+      });
+    },
+  );
+
+  app.get(
+    '/api/v1/lanes',
+    { config, schema: { tags, summary: 'List those that are open', querystring: NoQuery, response: { 200: LanesAnswer } } },
+    async ({ principal }) => ({ lanes: lanes ? lanes.list(principal).map(laneForm) : [] }),
+  );
+
+  app.delete(
+    '/api/v1/lanes/:id',
+    { config, schema: { tags, summary: 'Close it', params: IdParams, querystring: NoQuery, response: { 204: Empty } } },
+    async ({ principal, params: { id } }, reply) => {
+      if (!offered(lanes).close(principal, id))
+        throw new HawserError('lane_not_found', `There is no lane ${id} of this token: list them with GET /api/v1/lanes.`, {
+          value: id,
+        });
+      return reply.code(204).send(null);
+    },
+  );
+}
+
+function offered(lanes: RouteContext['lanes']): NonNullable<RouteContext['lanes']> {
+  if (lanes) return lanes;
+  throw new HawserError(
+    'lane_unavailable',
+    'This server offers no lane: its UDP port is closed or switched off. HTTPS does everything.',
+  );
+}
+
+function policyOf(kind: LanePolicy['kind'], bytesPerSecond: number | undefined): LanePolicy {
+  if (kind !== 'fixed') return { kind };
+  if (bytesPerSecond === undefined)
+    throw new HawserError('request_invalid', 'The policy "fixed" needs bytesPerSecond: say how fast.', { value: 'fixed' });
+  return { kind, bytesPerSecond };
+}
+
+function laneForm({ id, owner, peer, openedMs, policy, snapshot }: OpenLane) {
+  return { id, owner, peer, opened: new Date(openedMs).toISOString(), policy: policy.kind, paths: [...(snapshot?.paths ?? [])] };
+}
