@@ -10,6 +10,7 @@ export class Pacer {
   #accruedUs: Us;
   #promisedUs: Us = Number.NaN;
   #lateUs = 0;
+  #catchUpUs = 0;
 
   constructor(nowUs: Us, bytesPerSecond: number) {
     this.#accruedUs = nowUs;
@@ -47,8 +48,9 @@ export class Pacer {
   #accrue(nowUs: Us): void {
     if (nowUs >= this.#promisedUs) {
       // How late timers usually are on this machine (1 ms on Linux, up to 16 ms on Windows) sets the burst; a lone stall does not.
-      const late = Math.min(nowUs - this.#promisedUs, MAX_TICK_US);
-      this.#lateUs += (late - this.#lateUs) / 64;
+      const late = nowUs - this.#promisedUs;
+      this.#lateUs += (Math.min(late, MAX_TICK_US) - this.#lateUs) / 64;
+      this.#catchUpUs = Math.min(late, MAX_CATCH_UP_US);
       this.#promisedUs = Number.NaN;
     }
     if (nowUs <= this.#accruedUs) return;
@@ -58,7 +60,7 @@ export class Pacer {
   }
 
   #burstBytes(): number {
-    return Math.max(MIN_BURST_BYTES, (this.#rate * Math.max(MIN_BURST_US, 1.5 * this.#lateUs)) / 1e6);
+    return Math.max(MIN_BURST_BYTES, (this.#rate * Math.max(MIN_BURST_US, 2 * this.#lateUs, this.#catchUpUs)) / 1e6);
   }
 }
 
@@ -67,4 +69,6 @@ const MIN_BURST_BYTES = 2 * 1400;
 /** Four ticks of a millisecond timer. */
 const MIN_BURST_US = 4000;
 const MAX_TICK_US = 16_000;
+/** After a stall, what drained from the path's queue meanwhile is made good: about its target, and not all that was missed. */
+const MAX_CATCH_UP_US = 12_000;
 const ROUNDING_BYTES = 1e-3;

@@ -45,7 +45,7 @@ export class Competition {
     state.hold = Math.max(state.hold, 2);
     state.wasHigh = false;
     this.#judge(e, drain);
-    if (drain.deep && m.loss < state.loss.rate - 5 * e.sigma) state.loss.learnVerified(m.loss, m.packets);
+    if (drain.deep) state.loss.learnDrained(m.lost, m.packets);
     else if (m.loss < state.loss.rate) state.loss.drift(m.loss, m.packets);
     const patience = drain.queueUs > 1.5 * state.targetUs(drain.throughput) ? 2 : 3;
     if (state.policy.kind !== 'background' && state.loss.rate < FILLABLE_LOSS && this.#fails >= patience) {

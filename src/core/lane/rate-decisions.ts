@@ -17,7 +17,9 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
   const { measured: m, interval } = e;
   const { loss } = state;
   const rate = interval.rate;
-  const step = interval.gain - 1;
+  // A late timer sends less than was meant.
+  const step = Math.min(interval.gain, m.sendRate / rate) - 1;
+  if (step < 0.3 * (interval.gain - 1)) return { plan: state.mode === 'ramp' ? TRAIN : STEADY, verdict: 'not-sent' };
   const expectedLoss = loss.known ? Math.min(loss.rate, 1) : m.loss;
   // Goodput has to rise with the rate: a policer lets packets through at any speed, and drops them.
   const carried = m.deliveryRate / (1 - Math.min(expectedLoss + 0.5 * e.sigma, 0.95));
@@ -28,7 +30,7 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
     loss.learnPassed(m.loss, m.packets);
     state.rate = Math.min(rate * interval.gain, e.throughput * 1.02);
     state.holdExponent = 0;
-    if (state.mode !== 'ramp') state.trainGain = Math.min(maxTrainGain(state), 1 + step * 2);
+    if (state.mode !== 'ramp') state.trainGain = Math.min(maxTrainGain(state), 1 + (interval.gain - 1) * 2);
     return { plan: TRAIN, verdict: 'pass' };
   }
   let check = e.excess;
@@ -96,7 +98,7 @@ export function decideSteady(state: RateState, e: Evidence): Decided {
   if (e.excess) return { plan: checkPlan(state, e), verdict: 'excess' };
   state.targetScale = Math.min(1, state.targetScale * 1.01);
   state.loss.drift(Math.min(m.loss, state.loss.rate + e.margin), m.packets);
-  const decided = e.queueUs < e.targetUs / 2 ? growWhenQuiet(state, e) : holdQueue(state, e);
+  const decided = predictedQueueUs(state, e) < e.targetUs / 2 ? growWhenQuiet(state, e) : holdQueue(state, e);
   if (decided.plan !== STEADY) return decided;
   if (state.loss.rate > 0.02 && e.nowUs - state.lastCheckUs > CHECK_PERIOD_US)
     return { plan: checkPlan(state, e), verdict: decided.verdict };
@@ -160,9 +162,7 @@ function holdQueue(state: RateState, e: Evidence): Decided {
   const before = state.rate;
   if (e.queueUs > Math.max(BLOATED_US, 2 * state.minRttUs)) state.rate = e.throughput * 0.5;
   else {
-    // What the last round trip already added to the queue or took from it is not seen yet (Smith's predictor).
-    const predicted = Math.max(0, e.queueUs + (interval.rate / Math.max(e.throughput, 1) - 1) * state.srttUs);
-    const error = (e.targetUs - predicted) / cycleUs(state, e);
+    const error = (e.targetUs - predictedQueueUs(state, e)) / cycleUs(state, e);
     state.rate = e.throughput * (1 + Math.max(-0.5, Math.min(0.1, (error < 0 ? 0.7 : 0.5) * error)));
   }
   const tolerance = Math.max(1000, state.jitterUs);
@@ -183,6 +183,11 @@ function holdQueue(state: RateState, e: Evidence): Decided {
     return { plan: drainPlan(state, e), verdict: 'overrun' };
   }
   return { plan: STEADY, verdict: 'hold-queue' };
+}
+
+/** What the last round trip already added to the queue or took from it is not seen yet (Smith's predictor). */
+function predictedQueueUs(state: RateState, e: Evidence): Us {
+  return Math.max(0, e.queueUs + (e.interval.rate / Math.max(e.throughput, 1) - 1) * state.srttUs);
 }
 
 export function checkPlan(state: RateState, e: Evidence): Plan {
@@ -213,8 +218,7 @@ export function drainPlan(state: RateState, e: Evidence): Plan {
   const emptyUs = (1.2 * queueUs) / (1 - gain) + 20_000;
   let lengthUs = Math.min(Math.max(emptyUs, 50_000), Math.max(1.5 * state.srttUs, 500_000));
   if (deep) {
-    const packetsUs = (200 * state.packetBytes * 1e6) / (gain * throughput);
-    lengthUs = Math.min(Math.max(lengthUs, 150_000, packetsUs), 1_000_000);
+    lengthUs = Math.max(lengthUs, 150_000);
     state.lastCheckUs = e.nowUs;
   }
   return {

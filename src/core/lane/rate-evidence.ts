@@ -10,6 +10,7 @@ export function takeEvidence(state: RateState, nowUs: Us, interval: Interval, m:
   const { loss } = state;
   loss.observeRuns(m.lost, m.runs);
   if (!Number.isNaN(m.jitterUs)) state.jitterUs = 0.9 * state.jitterUs + 0.1 * m.jitterUs;
+  learnSampleGap(state, interval, m);
   const sigma = loss.sigma(m.packets);
   const margin = loss.margin(m.packets);
   // A single burst is an outage, not congestion: excess takes several runs.
@@ -40,6 +41,12 @@ export function takeEvidence(state: RateState, nowUs: Us, interval: Interval, m:
     margin,
     excess,
   };
+}
+
+/** A receiver that reads in batches gives few arrival times: intervals last long enough for several. */
+function learnSampleGap(state: RateState, interval: Interval, m: Measurement): void {
+  const gapUs = m.samples > 0 ? m.sampleGapUs : Math.max(m.sampleGapUs || 0, (interval.endUs - interval.startUs) / 2);
+  if (m.packets >= 8) state.sampleGapUs += (Math.min(gapUs, MAX_SAMPLE_GAP_US) - state.sampleGapUs) * 0.5;
 }
 
 /** Never keep a rate that nobody receives; never keep one of which most is lost without proof that it is not our doing. */
@@ -76,3 +83,5 @@ export function describeDecision(e: Evidence, state: RateState, verdict: string,
 export function mbit(bytesPerSecond: number): string {
   return ((bytesPerSecond * 8) / 1e6).toFixed(2);
 }
+
+const MAX_SAMPLE_GAP_US = 50_000;

@@ -10,6 +10,8 @@ export class LossBaseline {
   verified = 0;
   /** Packets that taught us. */
   samples = 0;
+  #drainedLost = 0;
+  #drainedPackets = 0;
   #lost = 1;
   #runs = 1;
 
@@ -65,6 +67,21 @@ export class LossBaseline {
     }
     this.samples += packets;
     this.verified = this.rate;
+  }
+
+  /**
+   * Lost in a deep drain, with hardly anything in the queue. On a slow path one drain has too few packets to tell, so they are
+   * added up: a drain as long as it takes would cost several percent of the rate.
+   */
+  learnDrained(lost: number, packets: number): void {
+    this.#drainedLost += lost;
+    this.#drainedPackets += packets;
+    if (this.#drainedPackets < 200) return;
+    const loss = this.#drainedLost / this.#drainedPackets;
+    if (loss < this.rate - 5 * this.sigma(this.#drainedPackets)) this.learnVerified(loss, this.#drainedPackets);
+    else if (loss < this.rate) this.drift(loss, this.#drainedPackets);
+    this.#drainedLost = 0;
+    this.#drainedPackets = 0;
   }
 
   /** Nothing was proven: follow slowly, and hardly upwards. */

@@ -28,6 +28,8 @@ export interface Measurement {
   lastDelayUs: Us;
   /** Mean spread of delays within 25 ms; NaN when too few samples. */
   jitterUs: Us;
+  /** From one arrival sample to the next; NaN when there are not two. */
+  sampleGapUs: Us;
 }
 
 export class IntervalMeter {
@@ -45,6 +47,7 @@ export class IntervalMeter {
     firstDelayUs: 0,
     lastDelayUs: 0,
     jitterUs: 0,
+    sampleGapUs: 0,
   };
   readonly #log: PacketLog;
   readonly #slope = new PooledSlope();
@@ -128,6 +131,7 @@ export class IntervalMeter {
     result.firstDelayUs = firstDelay === Number.POSITIVE_INFINITY ? least : firstDelay;
     result.lastDelayUs = lastDelay === Number.POSITIVE_INFINITY ? least : lastDelay;
     result.jitterUs = jitter.us;
+    result.sampleGapUs = slope.gapUs;
   }
 }
 
@@ -153,6 +157,7 @@ class PooledSlope {
   rate = 0;
   sendRate = 0;
   usable = false;
+  gapUs: Us = Number.NaN;
   #sxx = 0;
   #sxy = 0;
   #spanBytes = 0;
@@ -183,6 +188,7 @@ class PooledSlope {
     this.#samples = 0;
     this.#n = 0;
     this.usable = false;
+    this.gapUs = Number.NaN;
     this.rate = 0;
     this.sendRate = 0;
   }
@@ -226,6 +232,7 @@ class PooledSlope {
   }
 
   #finish(): void {
+    this.gapUs = this.#spanArrivalUs / (this.#samples - this.#groups);
     if (this.#samples - this.#groups < 2 || !(this.#sxx > 0)) return;
     let usPerByte = this.#sxy / this.#sxx;
     if (!(usPerByte > 1e-9)) usPerByte = Math.max(this.#spanArrivalUs, 1) / this.#spanBytes;

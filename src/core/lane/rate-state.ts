@@ -109,6 +109,7 @@ export class RateState {
   minRttUs: Us;
   ackIntervalUs: Us = 10_000;
   jitterUs: Us = 0;
+  sampleGapUs: Us = 1000;
   /** What is left of the queue at the end of drains: on a path with jitter, not a queue at all. */
   residualUs: Us = 0;
   queueUs: Us = 0;
@@ -203,13 +204,14 @@ export function beginInterval(state: RateState, plan: Plan, nowUs: Us, first: nu
   const rate = Math.max(state.rate, 1);
   const packetsUs = (packets: number, gain: number) => (packets * packetBytes * 1e6) / (gain * rate);
   let gain = plan.gain ?? 1;
-  let lengthUs = plan.lengthUs ?? Math.max(state.srttUs / 2, 25_000, packetsUs(40, 1), 4 * state.jitterUs);
+  let lengthUs = plan.lengthUs ?? Math.max(state.srttUs / 2, 25_000, packetsUs(40, 1), 4 * state.jitterUs, 6 * state.sampleGapUs);
   if (plan.kind === 'train' && plan.gain === undefined) {
     const ramp = state.mode === 'ramp';
     gain = ramp && 4 * rate <= SLOW_RATE ? 4 : state.trainGain;
+    const noiseUs = 4 * Math.max(state.jitterUs, state.sampleGapUs);
     // The excess volume is 20 ms of queue however long the round trip, and the length covers bunched arrival times.
-    const neededUs = Math.max(20_000 / Math.max(gain - 1, 0.05), packetsUs(ramp ? 32 : 16, gain), 4 * state.jitterUs);
-    lengthUs = Math.min(neededUs, Math.max(state.srttUs, 10_000, 4 * state.jitterUs));
+    const neededUs = Math.max(20_000 / Math.max(gain - 1, 0.05), packetsUs(ramp ? 32 : 16, gain), noiseUs);
+    lengthUs = Math.min(neededUs, Math.max(state.srttUs, 10_000, noiseUs));
   }
   return {
     ...plan,

@@ -119,9 +119,11 @@ export class LaneEnd {
     const key = packet.pathId * 2 + (packet.kind === 'data' ? 0 : 1);
     const newest = packet.packetNumber > (this.largest.get(key) ?? -1);
     if (newest) this.largest.set(key, packet.packetNumber);
-    const moved = newest && packet.address !== this.peerAddress && packet.address !== this.candidate;
+    const elsewhere = packet.address !== this.peerAddress;
+    const fromCandidate = elsewhere && packet.address === this.candidate;
+    const moved = newest && elsewhere && !fromCandidate;
     if (moved) this.candidate = packet.address;
-    this.lane.handlePacket(this.host.clockUs, { ...packet, datagramBytes, moved });
+    this.lane.handlePacket(this.host.clockUs, { ...packet, datagramBytes, moved, fromCandidate });
   }
 
   private wakeAt(atUs: number): void {
