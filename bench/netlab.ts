@@ -61,11 +61,10 @@ export interface Netlab {
   /** Put before a command: it then runs on host A (the client's) or B (the server's). */
   readonly a: readonly string[];
   readonly b: readonly string[];
-  /** On the first link. */
+  /** With several links it is one that all of them lead to: by which one, A's own address says. Else A's first link is taken. */
   readonly addressOfB: string;
-  /** On each link. */
-  readonly addressesOfA: readonly string[];
-  readonly addressesOfB: readonly string[];
+  /** Names of the interfaces, the same at both hosts: one for each link. */
+  readonly interfaces: readonly string[];
   /** Takes effect for the packets that come from now on. `number`: which link, from 1. */
   change(link: Partial<Link>, number?: number): void;
   /** Of every link, in their order. */
@@ -109,7 +108,8 @@ export async function startNetlab(
   child.stdin.on('error', () => undefined);
   if (!(await ready)) throw new Skip(`bench: the link emulator did not start: ${output.trim() || 'no word'}.`);
   const [a, b] = ['a', 'b'].map((side) => ['ip', 'netns', 'exec', `${prefix}-${side}`]) as [string[], string[]];
-  const addresses = (host: number) => links.map((_, i) => `10.77.${i + 1}.${host}`);
+  const several = links.length > 1;
+  if (several) joinLinks(prefix, links.length);
   // The default holds about 3 MB in flight, which 500 Mbit/s over 200 ms outgrow: TCP is to be measured, not its default.
   for (const host of [a, b]) {
     // What one connection learnt of the path is not for the next.
@@ -121,9 +121,8 @@ export async function startNetlab(
   const lab: Netlab = {
     a,
     b,
-    addressOfB: '10.77.1.2',
-    addressesOfA: addresses(1),
-    addressesOfB: addresses(2),
+    addressOfB: several ? COMMON_ADDRESS : '10.77.1.2',
+    interfaces: links.map((_, i) => `link${i + 1}`),
     change(next, number = 1) {
       child.stdin.write(`${number} ${spec(next)}\n`);
     },
@@ -133,11 +132,24 @@ export async function startNetlab(
     },
     setCongestion(name) {
       for (let number = 1; number <= links.length; number++) setCongestion(prefix, number, name);
+      if (several) runNow(['ip', '-n', `${prefix}-a`, 'route', 'replace', ...COMMON_ROUTE, 'congctl', name]);
     },
     stop,
   };
   if (congestion !== undefined) lab.setCongestion(congestion);
   return lab;
+}
+
+/** As a machine with several uplinks reaches a server with one address: the sender's address decides the link. */
+function joinLinks(prefix: string, links: number): void {
+  const [a, b] = [`${prefix}-a`, `${prefix}-b`];
+  runNow(['ip', '-n', b, 'addr', 'add', `${COMMON_ADDRESS}/32`, 'dev', 'lo']);
+  for (let number = 1; number <= links; number++) {
+    const [from, table] = [`10.77.${number}.1`, String(100 + number)];
+    runNow(['ip', '-n', a, 'route', 'add', COMMON_ADDRESS, 'dev', `link${number}`, 'src', from, 'table', table]);
+    runNow(['ip', '-n', a, 'rule', 'add', 'from', from, 'lookup', table]);
+  }
+  runNow(['ip', '-n', a, 'route', 'add', ...COMMON_ROUTE]);
 }
 
 /** Answers to `stats`, in the order in which they were asked for: a line for each direction of each link. */
@@ -199,5 +211,7 @@ function build(): string {
   return program;
 }
 
+const COMMON_ADDRESS = '10.77.100.1';
+const COMMON_ROUTE = [COMMON_ADDRESS, 'dev', 'link1', 'src', '10.77.1.1'];
 const MOST_WINDOW_BYTES = 64 << 20;
 let started = 0;

@@ -27,7 +27,7 @@ export async function cpu({ transport, write }: CpuOptions): Promise<void> {
     const run = async (size: number) => {
       const source = join(folder, `${size}.bin`);
       randomFile(source, size);
-      return await put({ lab, server, source, transport, stateIn: folder });
+      return await put({ lab, server, source, transport, stateIn: folder, limitMs: MOST_MS });
     };
     // What starting and compiling cost is in both; the difference is what a packet costs.
     const small = await run(SMALL_BYTES);
@@ -59,4 +59,6 @@ function dataPackets({ links }: Put): number {
   return links.reduce((sum, { ab }) => sum + ab.packets + ab.lost + ab.dropped, 0);
 }
 
+/** What it sent until then tells as much. */
+const MOST_MS = 30_000;
 const SMALL_BYTES = 10e6;

@@ -41,18 +41,17 @@ export interface Put {
   readonly links: readonly LinkStats[];
 }
 
-/** On host B, at every address of it. */
-export function startServer(lab: Netlab, dir: string, flags: readonly string[] = []): Promise<HawserServer> {
-  const several = lab.addressesOfB.length > 1;
-  const listen = several ? '0.0.0.0:0' : `${lab.addressOfB}:0`;
-  return startHawser({ dir, listen, prefix: lab.b, flags: [...flags, ...(several ? SEVERAL_ADDRESSES(lab) : [])] });
+/** On host B. */
+export function startServer(lab: Netlab, dir: string): Promise<HawserServer> {
+  return startHawser({ dir, listen: `${lab.addressOfB}:0`, prefix: lab.b });
 }
 
 /** Content is compared afterwards unless it was stopped early; a difference is thrown. */
 export async function put(options: PutOptions): Promise<Put> {
   const { lab, server, source, transport, name = `arrived-${++puts}.bin`, flags = [] } = options;
-  const args = ['put', '--json', '--transport', transport, ...flags, source, `/${name}`];
-  const command = hawserCommand(server, args, { prefix: lab.a, stateIn: options.stateIn, url: urlOf(server, lab) });
+  const paths = lab.interfaces.length > 1 && transport !== 'https' ? ['--path', lab.interfaces.join(',')] : [];
+  const args = ['put', '--json', '--transport', transport, ...paths, ...flags, source, `/${name}`];
+  const command = hawserCommand(server, args, { prefix: lab.a, stateIn: options.stateIn });
   const samples: Sample[] = [];
   let [startMs, path] = [Number.NaN, '?'];
   const onLine = (line: string, ms: number) => {
@@ -87,13 +86,6 @@ export async function put(options: PutOptions): Promise<Put> {
   };
 }
 
-/** A server of every address names itself "localhost": the client comes by the first link. */
-export function urlOf(server: HawserServer, lab: Netlab): string {
-  const url = new URL(server.url);
-  url.hostname = lab.addressOfB;
-  return url.href.replace(/\/$/, '');
-}
-
 export function between(before: readonly LinkStats[], after: readonly LinkStats[]): LinkStats[] {
   const differences = (one: LinkStats['ab'], two: LinkStats['ab']) => ({
     packets: two.packets - one.packets,
@@ -126,6 +118,4 @@ function watchFirstPacket(lab: Netlab, before: readonly LinkStats[]): { stop(): 
   };
 }
 
-/** The one place that says how a server with several addresses makes them known to the lane. */
-const SEVERAL_ADDRESSES = (_lab: Netlab): string[] => [];
 let puts = 0;

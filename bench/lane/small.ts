@@ -6,7 +6,7 @@ import { measure } from '../programs.ts';
 import { BENCH, keepRaw, publish, say, table } from '../report.ts';
 import { scratch } from '../scratch.ts';
 import { LANE_PAGE } from './page.ts';
-import { startServer, urlOf } from './put.ts';
+import { startServer } from './put.ts';
 
 export interface SmallOptions {
   readonly transport: string;
@@ -24,7 +24,7 @@ export async function small({ transport, objects, write }: SmallOptions): Promis
       for (const kind of transport === 'https' ? ['https'] : [transport, 'https']) {
         const what = `${rttMs} ms, ${loss} %: ${bytes >> 10} KiB, ${kind}`;
         const times: number[] = [];
-        const argv = [process.execPath, join(BENCH, 'lane-small.ts'), urlOf(server, lab), kind, String(bytes), String(objects)];
+        const argv = [process.execPath, join(BENCH, 'lane-small.ts'), server.url, kind, String(bytes), String(objects)];
         const env = { HAWSER_TOKEN: server.token, HAWSER_FINGERPRINT: server.fingerprint ?? '' };
         let why = '';
         try {
