@@ -19,7 +19,7 @@ interface IncomingBlock {
 }
 
 export interface BlocksInOptions {
-  /** Most blocks that may be incomplete at once: the memory of a lane is this times 128 KiB, twice at the very worst. */
+  /** Most blocks that may be incomplete at once, at least 64 and at most 1024: the memory of a lane is this times 128 KiB, twice at the very worst. */
   readonly windowBlocks: number;
   /** A whole block, in order of completion; the buffer is the taker's. What is wrong with it, or null. */
   readonly deliver: (content: Uint8Array) => string | null;
@@ -36,12 +36,14 @@ export class BlocksIn {
   completed = 0;
   duplicates = 0;
   private window: number;
+  private readonly mostBlocks: number;
   private readonly options: BlocksInOptions;
   private readonly ring: (IncomingBlock | 'complete' | undefined)[] = new Array(RING);
 
   constructor(options: BlocksInOptions) {
     this.options = options;
-    this.window = Math.min(INITIAL_WINDOW_BLOCKS, options.windowBlocks);
+    this.mostBlocks = Math.max(INITIAL_WINDOW_BLOCKS, Math.min(options.windowBlocks, RING));
+    this.window = INITIAL_WINDOW_BLOCKS;
     this.credit = this.window;
   }
 
@@ -95,7 +97,7 @@ export class BlocksIn {
     this.ring[id % RING] = block;
     if (id >= this.highest) this.highest = id + 1;
     // More than half of the window is waiting for the lost: a longer path than was thought.
-    if (this.highest - this.lowest > this.window / 2) this.window = Math.min(this.window * 2, this.options.windowBlocks);
+    if (this.highest - this.lowest > this.window / 2) this.window = Math.min(this.window * 2, this.mostBlocks);
     this.raiseCredit();
     return block;
   }

@@ -202,23 +202,24 @@ export class BlocksOut {
     return HEAD + bytes;
   }
 
-  /** A packet with this symbol was acknowledged; `wasLost`: it had been given up before. */
-  handleAcked(id: number, symbol: number, wasLost: boolean): void {
+  /** A packet with this symbol was acknowledged; not `wasInFlight`: it had been given up before. */
+  handleAcked(id: number, symbol: number, wasInFlight: boolean): void {
     const block = this.get(id);
     if (!block) {
       this.useless++;
       return;
     }
-    if (!wasLost) block.inFlight--;
+    if (wasInFlight) block.inFlight--;
     block.failureKnown = false;
     if ((block.state[symbol] as number) & ACKED) {
       this.useless++;
-      return;
+    } else {
+      block.state[symbol] = ACKED;
+      block.acked++;
+      if (block.acked > block.rank) block.rank = block.acked;
     }
-    block.state[symbol] = ACKED;
-    block.acked++;
-    if (block.acked > block.rank) block.rank = block.acked;
     if (block.rank >= block.sourceSymbols) this.finish(block);
+    else this.noteDeficit(block);
   }
 
   handleLost(id: number, symbol: number): void {

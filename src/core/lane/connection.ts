@@ -47,7 +47,7 @@ export interface LaneOptions {
   readonly random: () => number;
   /** On the wire, over all paths. Default: no cap. */
   readonly capBytesPerSecond?: number;
-  /** Most bytes of coding blocks that may be incomplete here. Default 64 MiB. */
+  /** Most bytes of coding blocks that may be incomplete here, and again of all streams that wait for their readers. Default 64 MiB. */
   readonly receiveWindowBytes?: number;
   /** Most bytes of one stream that wait here for its reader. Default 16 MiB. */
   readonly streamWindowBytes?: number;
@@ -79,6 +79,7 @@ class LaneMachine implements Lane {
   private readonly options: LaneOptions;
   private readonly events: LaneEvent[] = [];
   private readonly paths: Path[] = [];
+  private readonly usedPaths = new Set<number>();
   private readonly encoder: BlockEncoder = createBlockEncoder();
   private readonly blocksOut = new BlocksOut(this.encoder);
   private readonly blocksIn: BlocksIn;
@@ -107,12 +108,15 @@ class LaneMachine implements Lane {
       peerParity: options.role === 'client' ? 1 : 0,
       initialCreditBytes: INITIAL_STREAM_CREDIT_BYTES,
       windowBytes: options.streamWindowBytes ?? STREAM_WINDOW_BYTES,
+      totalBytes: options.receiveWindowBytes ?? RECEIVE_WINDOW_BYTES,
       maxStreams: options.maxStreams ?? MAX_STREAMS,
       emit: (event) => {
-        // What the peer opens can be answered on.
+        // What the peer opens can be answered on, and what it gives up cannot.
         if (event.type === 'stream') this.streamsOut.open(event.id);
+        else if (event.type === 'reset') this.streamsOut.forget(event.id);
         emit(event);
       },
+      isOpenOut: (id) => this.streamsOut.isOpen(id),
     });
     const windowBlocks = Math.floor((options.receiveWindowBytes ?? RECEIVE_WINDOW_BYTES) / (MAX_SOURCE_SYMBOLS * SYMBOL_BYTES));
     this.blocksIn = new BlocksIn({ windowBlocks, deliver: (content) => this.streamsIn.handleBlock(content) });
@@ -130,10 +134,14 @@ class LaneMachine implements Lane {
         this.events.push({ type: 'moved', pathId: path.id });
       },
       handleClose: (reason) => this.finish(reason, true),
+      handleWrong: (nowUs, reason) => this.close(nowUs, reason),
     });
   }
 
   addPath(nowUs: Us, pathId: number, options: PathOptions): void {
+    // Its packets would have the numbers of the path before, and so the nonces.
+    if (this.usedPaths.has(pathId)) throw new Error(`path ${pathId} was used before`);
+    this.usedPaths.add(pathId);
     const { wallClockUs, nowUs: startedUs, random, trace } = this.options;
     const path = new Path(pathId, options, {
       nowUs,
@@ -152,6 +160,7 @@ class LaneMachine implements Lane {
     if (!path) return;
     path.giveUpInFlight(this.blocksOut);
     this.paths.splice(this.paths.indexOf(path), 1);
+    this.control.forget(path);
     this.events.push({ type: 'path', pathId, state: 'failed' });
   }
 
@@ -161,8 +170,8 @@ class LaneMachine implements Lane {
     path.receivedBytes += packet.datagramBytes;
     path.lastHeardUs = nowUs;
     if (path.state === 'opening' || path.state === 'failed') this.setState(path, path.standby ? 'standby' : 'active');
-    if (packet.moved) this.control.handleMovedPacket(nowUs, path, packet.datagramBytes);
-    else if (path.candidate) path.candidate.receivedBytes += packet.datagramBytes;
+    if (packet.moved) this.control.handleMovedPacket(nowUs, path);
+    if (path.candidate && (packet.moved || packet.fromCandidate)) path.candidate.receivedBytes += packet.datagramBytes;
     const wrong =
       packet.kind === 'data'
         ? this.handleSymbol(nowUs, path, packet)
@@ -185,7 +194,7 @@ class LaneMachine implements Lane {
     if (this.closed) return this.control.hasClosing ? nowUs : Infinity;
     let next = this.control.nextUs(nowUs, this.paths);
     for (const path of this.paths) {
-      next = Math.min(next, path.controller.nextTimerUs(), this.timeoutAtUs(path));
+      next = Math.min(next, path.controller.nextTimerUs(), path.timeoutAtUs());
       if (this.scheduler.hasWork(nowUs, this.paths, path)) next = Math.min(next, Math.max(nowUs, path.nextSendUs(nowUs)));
     }
     return Math.min(next, this.scheduler.tailUs(nowUs));
@@ -229,7 +238,7 @@ class LaneMachine implements Lane {
   }
 
   reset(streamId: number): void {
-    this.streamsOut.reset(streamId);
+    if (this.streamsOut.isOpen(streamId) || this.streamsIn.has(streamId)) this.streamsOut.reset(streamId);
     this.streamsIn.forget(streamId);
   }
 
@@ -305,6 +314,7 @@ class LaneMachine implements Lane {
     transmit.bytes = bytes;
     transmit.toCandidate = path.prefersCandidate(datagramBytes);
     transmit.packetNumber = path.handleSent(nowUs, datagramBytes, this.choice);
+    if (path.suspect) path.giveUpNewest(this.blocksOut);
     transmit.probe = probe;
     // The last packet for now: the sooner its fate is known, the sooner a loss is made good.
     const last = this.blocksOut.unsentSymbols === 0 && !this.streamsOut.hasWork;
@@ -313,19 +323,14 @@ class LaneMachine implements Lane {
     if (transmit.toCandidate && path.candidate) path.candidate.sentBytes += datagramBytes;
   }
 
-  private timeoutAtUs(path: Path): Us {
-    if (!this.scheduler.isUsable(this.paths, path)) return Infinity;
-    const waiting = this.blocksOut.hasUnfinished && path.hasOutstanding;
-    if (!waiting && !this.streamsOut.blocked) return Infinity;
-    return Math.max(path.lastDataSentUs, path.lastProgressUs) + path.timeoutUs;
-  }
-
   /** Timeouts, and what they say about the path. */
   private watch(nowUs: Us, path: Path): void {
-    if (nowUs >= this.timeoutAtUs(path)) {
+    const isLate = nowUs >= path.timeoutAtUs();
+    if (isLate && !this.blocksOut.hasUnfinished) path.forgetInFlight(this.blocksOut);
+    else if (isLate && !path.giveUpOvertaken(this.blocksOut)) {
       path.timeouts++;
       path.probes = PROBES;
-      path.lastProgressUs = nowUs;
+      path.lastTimeoutUs = nowUs;
       this.control.ping(nowUs, path);
       if (path.timeouts === 1 && this.paths.length > 1) {
         path.giveUpInFlight(this.blocksOut);

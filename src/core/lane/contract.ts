@@ -44,8 +44,8 @@ export const PACKET_LOG_SIZE = 1 << 16;
 /** What a driver does with one end of a lane. Made by `createLane` (connection.ts). */
 export interface Lane {
   /**
-   * A packet that was authenticated. `plain` is read during the call only. `moved`: it has the highest number of its path and
-   * came from another address than the path's. Its bytes are hostile all the same: the peer holds the keys, no more.
+   * A packet that was authenticated. `plain` is read during the call only. Its bytes are hostile all the same: the peer holds
+   * the keys, no more.
    */
   handlePacket(nowUs: Us, packet: ReceivedPacket): void;
   handleTimer(nowUs: Us): void;
@@ -86,7 +86,10 @@ export interface ReceivedPacket {
   /** UDP payload. */
   datagramBytes: number;
   ackNow: boolean;
+  /** It has the highest number of its path and came from an address that is neither the path's nor its candidate: the new candidate. */
   moved: boolean;
+  /** It came from the candidate address, of which `moved` told earlier. */
+  fromCandidate: boolean;
 }
 
 export interface Transmit {

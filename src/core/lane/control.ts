@@ -23,6 +23,8 @@ export interface ControlEnvironment {
   readonly handleAck: (nowUs: Us, path: Path, ack: AckView) => void;
   readonly handleMoved: (nowUs: Us, path: Path) => void;
   readonly handleClose: (reason: string) => void;
+  /** The peer said what cannot be. */
+  readonly handleWrong: (nowUs: Us, reason: string) => void;
 }
 
 /** What one path owes the peer. */
@@ -30,6 +32,7 @@ interface Dues {
   greetUs: Us;
   greetings: number;
   pingUs: Us;
+  keptAliveUs: Us;
   pongId: number;
   pongSentUs: number;
   pongReceivedUs: Us;
@@ -96,10 +99,14 @@ export class Control {
     this.stateUs = Math.max(nowUs, this.lastStateUs + this.stateIntervalUs());
   }
 
-  handleMovedPacket(nowUs: Us, path: Path, datagramBytes: number): void {
+  forget(path: Path): void {
+    this.dues.delete(path.id);
+  }
+
+  handleMovedPacket(nowUs: Us, path: Path): void {
     const { random } = this.environment;
     path.candidate = {
-      receivedBytes: datagramBytes,
+      receivedBytes: 0,
       sentBytes: 0,
       challengeHigh: random(),
       challengeLow: random(),
@@ -116,7 +123,7 @@ export class Control {
   handleTimer(nowUs: Us, paths: readonly Path[]): void {
     for (const path of paths) {
       const due = this.due(path);
-      if (path.state !== 'opening' && nowUs - path.lastHeardUs > KEEP_ALIVE_US && due.pingUs > nowUs) due.pingUs = nowUs;
+      if (nowUs >= this.keepAliveUs(path)) due.pingUs = due.keptAliveUs = nowUs;
       if (!path.validated && path.receivedBytes > 0 && due.challengeUs === Infinity) due.challengeUs = nowUs;
     }
   }
@@ -124,8 +131,8 @@ export class Control {
   nextUs(nowUs: Us, paths: readonly Path[]): Us {
     if (this.closing) return nowUs;
     let next = Infinity;
-    for (const path of paths) next = Math.min(next, this.pathDueUs(path));
-    if (paths.length > 0) next = Math.min(next, this.stateUs, this.creditUs, this.streamCreditUs(nowUs));
+    for (const path of paths) next = Math.min(next, this.pathDueUs(path), this.keepAliveUs(path));
+    if (bestOf(paths)) next = Math.min(next, this.stateUs, this.creditUs, this.streamCreditUs(nowUs));
     return Math.max(next, nowUs);
   }
 
@@ -135,26 +142,20 @@ export class Control {
     if (this.closing) return this.pollClose(paths, transmit, out);
     if (this.environment.blocksIn.credit > this.toldCredit) this.creditUs = Math.min(this.creditUs, nowUs + CREDIT_US);
     const common = nowUs >= Math.min(this.stateUs, this.creditUs, this.streamCreditUs(nowUs));
-    let best: Path | null = null;
-    for (const path of paths) {
-      if (!path.allowsBytes(MIN_CONTROL_BUDGET)) continue;
-      if (nowUs >= this.pathDueUs(path)) return this.write(nowUs, path, transmit, out);
-      // What concerns no path goes the shortest way that is alive.
-      if (path.state !== 'opening' && (!best || rank(path) < rank(best))) best = path;
-    }
-    return common && best !== null && this.write(nowUs, best, transmit, out);
+    for (const path of paths) if (nowUs >= this.pathDueUs(path)) return this.write(nowUs, path, transmit, out);
+    const best = common ? bestOf(paths) : null;
+    return best !== null && this.write(nowUs, best, transmit, out);
   }
 
   private write(nowUs: Us, path: Path, transmit: Transmit, out: Uint8Array): boolean {
     const { writer } = this;
     const { blocksIn, streamsIn } = this.environment;
     const due = this.due(path);
-    const budget = path.validated
-      ? MAX_CONTROL_BYTES
-      : Math.min(MAX_CONTROL_BYTES, 3 * path.receivedBytes - path.sentBytes - OVERHEAD);
+    const toCandidate = path.prefersCandidate(CHALLENGE_BYTES);
+    const allowance = Math.min(path.allowance, toCandidate ? path.candidateAllowance : Infinity);
+    const budget = Math.min(MAX_CONTROL_BYTES, allowance - OVERHEAD);
     writer.reset(out, budget);
     if (due.hasResponse && writer.pathResponse(due.responseHigh, due.responseLow)) due.hasResponse = false;
-    const toCandidate = path.prefersCandidate(MAX_CONTROL_BYTES + OVERHEAD);
     if (toCandidate && path.candidate && nowUs >= path.candidate.challengeDueUs) {
       writer.pathChallenge(path.candidate.challengeHigh, path.candidate.challengeLow);
       path.candidate.challengeDueUs = nowUs + Math.max(path.controller.srttUs, MIN_CHALLENGE_US);
@@ -162,20 +163,17 @@ export class Control {
     if (nowUs >= due.challengeUs && writer.pathChallenge(due.challengeHigh, due.challengeLow))
       due.challengeUs = nowUs + Math.max(path.controller.srttUs, MIN_CHALLENGE_US);
     if (due.pongId >= 0 && writer.pong(due.pongId, due.pongSentUs, nowUs - due.pongReceivedUs)) due.pongId = -1;
-    if (nowUs >= Math.min(due.pingUs, due.greetUs)) this.writePing(nowUs, path, due);
+    const greets = nowUs >= greetUs(path, due);
+    if (greets || nowUs >= due.pingUs) this.writePing(nowUs, path, due);
     if (path.arrivals.nextAckUs() < Infinity && path.arrivals.writeAck(writer, path.id, nowUs, this.lagMs)) this.lagMs = 0;
     if (blocksIn.credit > 0 && writer.credit(blocksIn.credit)) {
       this.toldCredit = blocksIn.credit;
       this.creditUs = Infinity;
     }
-    while (streamsIn.creditDue.length > 0) {
-      const id = streamsIn.creditDue[0] as number;
-      const offset = streamsIn.takeCredit(id);
-      if (offset !== null && !writer.streamCredit(id, offset)) break;
-      streamsIn.creditDue.shift();
-    }
+    streamsIn.tellCredits((id, offset) => writer.streamCredit(id, offset));
     if (nowUs >= this.stateUs) this.writeState(nowUs);
-    if (nowUs >= due.greetUs - 1 && due.greetings > 0 && path.state === 'opening') writer.padding(budget);
+    // It pays for what the server may answer before the address is proven.
+    if (greets) writer.padding(budget);
     if (writer.length === 0) return false;
     transmit.pathId = path.id;
     transmit.kind = 'control';
@@ -192,10 +190,10 @@ export class Control {
   private writePing(nowUs: Us, path: Path, due: Dues): void {
     this.writer.ping(this.pings++, nowUs);
     due.pingUs = Infinity;
-    if (path.state === 'opening' && due.greetUs < Infinity) {
+    if (greetUs(path, due) < Infinity) {
       due.greetings++;
-      due.greetUs = nowUs + Math.min(1_000_000, 100_000 * 2 ** Math.min(due.greetings, 4));
-    } else due.greetUs = Infinity;
+      due.greetUs = nowUs + greetAgainUs(due.greetings);
+    }
   }
 
   private writeState(nowUs: Us): void {
@@ -228,15 +226,21 @@ export class Control {
   }
 
   private pathDueUs(path: Path): Us {
+    if (!path.allowsBytes(MIN_CONTROL_BUDGET)) return Infinity;
     const due = this.due(path);
     if (due.hasResponse || due.pongId >= 0) return 0;
-    if (!path.allowsBytes(MIN_CONTROL_BUDGET)) return Infinity;
-    const challengeUs = path.candidate ? path.candidate.challengeDueUs : Infinity;
-    return Math.min(path.arrivals.nextAckUs(), due.greetUs, due.pingUs, due.challengeUs, challengeUs);
+    const { candidate } = path;
+    const challengeUs = candidate && path.prefersCandidate(CHALLENGE_BYTES) ? candidate.challengeDueUs : Infinity;
+    return Math.min(path.arrivals.nextAckUs(), greetUs(path, due), due.pingUs, due.challengeUs, challengeUs);
+  }
+
+  private keepAliveUs(path: Path): Us {
+    if (path.state === 'opening') return Infinity;
+    return Math.max(path.lastHeardUs, this.due(path).keptAliveUs) + KEEP_ALIVE_US;
   }
 
   private streamCreditUs(nowUs: Us): Us {
-    return this.environment.streamsIn.creditDue.length > 0 ? nowUs : Infinity;
+    return this.environment.streamsIn.hasCreditToTell ? nowUs : Infinity;
   }
 
   private stateIntervalUs(): Us {
@@ -251,6 +255,7 @@ export class Control {
         greetUs: Infinity,
         greetings: 0,
         pingUs: Infinity,
+        keptAliveUs: 0,
         pongId: -1,
         pongSentUs: 0,
         pongReceivedUs: 0,
@@ -276,7 +281,7 @@ export class Control {
       onState: (state) => {
         const { blocksOut } = environment;
         if (!blocksOut.handleCompleteBelow(state.completeBelow))
-          return environment.handleClose('blocks were acknowledged and never sent');
+          return environment.handleWrong(this.nowUs, 'blocks were acknowledged and never sent');
         for (let i = 0; i < state.count; i++)
           blocksOut.handleRank(state.start + i, state.rank(i), state.rank(i) === RANK_COMPLETE);
       },
@@ -326,13 +331,34 @@ export class Control {
   }
 }
 
+/** What concerns no path goes the shortest way that is alive. */
+function bestOf(paths: readonly Path[]): Path | null {
+  let best: Path | null = null;
+  for (const path of paths) {
+    if (path.state === 'opening' || !path.allowsBytes(MIN_CONTROL_BUDGET)) continue;
+    if (!best || rank(path) < rank(best)) best = path;
+  }
+  return best;
+}
+
 function rank(path: Path): number {
   const dead = path.state === 'failed' ? 2e9 : path.state === 'degraded' ? 1e9 : 0;
   return dead + path.controller.srttUs;
 }
 
+function greetUs(path: Path, due: Dues): Us {
+  return path.state === 'opening' ? due.greetUs : Infinity;
+}
+
+/** Close together at first, for on a bad link one in three is lost and everything waits for this; once a second in the end. */
+function greetAgainUs(greetings: number): Us {
+  return greetings < 8 ? 25_000 * greetings : Math.min(1_000_000, 25_000 * 2 ** (greetings - 5));
+}
+
 const OVERHEAD = HEADER_BYTES + TAG_BYTES;
 const MIN_CONTROL_BUDGET = 256;
+/** A packet with a challenge and little more. */
+const CHALLENGE_BYTES = 64;
 const MIN_STATE_US = 25_000;
 const LAST_STATE_US = 2_000;
 const CREDIT_US = 5_000;

@@ -56,7 +56,9 @@ export class Path {
   nextControl = 0;
   lastHeardUs: Us;
   lastDataSentUs: Us = 0;
-  lastProgressUs: Us;
+  lastTimeoutUs: Us = Number.NEGATIVE_INFINITY;
+  /** Sent, and neither acknowledged nor lost nor out of every acknowledgement's sight. */
+  inFlightPackets = 0;
   /** Unanswered timeouts in a row. */
   timeouts = 0;
   probes = 0;
@@ -81,7 +83,7 @@ export class Path {
     this.validated = options.validated;
     this.standby = options.standby === true;
     this.random = random;
-    this.lastHeardUs = this.lastProgressUs = this.reorderAtUs = nowUs;
+    this.lastHeardUs = this.reorderAtUs = nowUs;
     this.controller = new RateController({
       nowUs,
       log: this.log,
@@ -98,13 +100,13 @@ export class Path {
     this.nextSkip = this.skipAfter();
   }
 
-  get hasOutstanding(): boolean {
-    return this.log.next - 1 > this.log.largestAcked || this.floor <= this.log.largestAcked;
-  }
-
-  /** Sent, and neither acknowledged nor lost. */
-  get inFlightPackets(): number {
-    return Math.max(0, this.log.next - Math.max(this.floor, this.log.largestAcked + 1));
+  /** When silence about what is in flight becomes a timeout; Infinity: nothing is in flight. */
+  timeoutAtUs(): Us {
+    if (this.inFlightPackets === 0) return Infinity;
+    const oldest = this.oldestUnanswered();
+    // What was overtaken waits for the reordering window only, and if too few packets follow, for a round trip.
+    if (oldest < 0) return this.log.sentUs(this.advanceFloor()) + this.timeoutUs;
+    return Math.max(this.log.sentUs(oldest), this.lastTimeoutUs) + this.timeoutUs;
   }
 
   get timeoutUs(): Us {
@@ -115,28 +117,42 @@ export class Path {
   /** The congestion side allows a data packet of so many bytes of payload now. */
   allowsData(nowUs: Us, bytes: number): boolean {
     if (!this.allowsBytes(bytes)) return false;
-    if (this.log.next - this.floor >= PACKET_LOG_SIZE - 1) return false;
+    if (this.isLogFull) return false;
     if (this.probes > 0) return true;
     this.pacer.setRate(nowUs, this.controller.rateBytesPerSecond(nowUs));
     if (!this.pacer.canSend(nowUs, bytes + IP_UDP_BYTES)) return false;
     return this.controller.stalled || this.controller.pipeBytes() < this.controller.windowBytes();
   }
 
+  /** The account of packets holds no more; it is larger than any window, so that only an unheard path can fill it. */
+  get isLogFull(): boolean {
+    return this.log.next - this.floor >= PACKET_LOG_SIZE - 1;
+  }
+
   /** The peer's address is proven, or what it sent pays for this (RFC 9000 section 8.1). */
   allowsBytes(bytes: number): boolean {
-    return this.validated || this.sentBytes + bytes <= AMPLIFICATION * this.receivedBytes;
+    return bytes <= this.allowance;
+  }
+
+  get allowance(): number {
+    return this.validated ? Infinity : AMPLIFICATION * this.receivedBytes - this.sentBytes;
+  }
+
+  /** What may be sent to the candidate address. */
+  get candidateAllowance(): number {
+    return this.candidate ? AMPLIFICATION * this.candidate.receivedBytes - this.candidate.sentBytes : 0;
   }
 
   /** Whether the next packet goes to the candidate address, which must not get more than three times what came from it. */
   prefersCandidate(bytes: number): boolean {
-    const { candidate } = this;
-    return candidate !== null && candidate.sentBytes + bytes <= AMPLIFICATION * candidate.receivedBytes;
+    return bytes <= this.candidateAllowance;
   }
 
-  /** When a data packet may leave, going by the pacer alone. */
+  /** When it is worth waking up to send, going by the pacer alone: a wake-up for every packet would be thousands in a second. */
   nextSendUs(nowUs: Us): Us {
-    this.pacer.setRate(nowUs, this.controller.rateBytesPerSecond(nowUs));
-    return this.pacer.nextUs(nowUs, DATA_PACKET_BYTES + IP_UDP_BYTES);
+    const rate = this.controller.rateBytesPerSecond(nowUs);
+    this.pacer.setRate(nowUs, rate);
+    return this.pacer.nextUs(nowUs, Math.max(DATA_PACKET_BYTES + IP_UDP_BYTES, rate * SEND_TOGETHER_SECONDS));
   }
 
   /** Records a data packet that is about to leave; returns its number. */
@@ -153,6 +169,7 @@ export class Path {
     this.pacer.handleSent(nowUs, datagramBytes + IP_UDP_BYTES);
     this.controller.handleSent(number, nowUs);
     this.sentPackets++;
+    this.inFlightPackets++;
     this.lastDataSentUs = nowUs;
     if (this.probes > 0) this.probes--;
     return number;
@@ -168,12 +185,13 @@ export class Path {
     for (let number = from; number <= ack.largest; number++) {
       if (!ack.has(number) || log.isAcked(number)) continue;
       if (log.isSkipped(number)) return `packet ${number} was acknowledged and never sent`;
-      const wasLost = log.isLost(number);
-      if (wasLost) this.handleSpurious(nowUs, number);
+      const wasInFlight = log.isOutstanding(number);
+      if (wasInFlight) this.inFlightPackets--;
+      else if (log.isLost(number)) this.handleSpurious(nowUs, number);
       log.setAcked(number);
       progress = true;
       const at = number % PACKET_LOG_SIZE;
-      blocks.handleAcked(this.blocks[at] as number, this.symbols[at] as number, wasLost);
+      blocks.handleAcked(this.blocks[at] as number, this.symbols[at] as number, wasInFlight);
     }
     for (let i = 0; i < ack.sampleCount; i++) {
       const number = ack.samplePn(i);
@@ -183,7 +201,6 @@ export class Path {
     if (progress) {
       this.timeouts = 0;
       this.suspect = false;
-      this.lastProgressUs = nowUs;
     }
     this.detectLosses(blocks);
     this.controller.handleAck(nowUs, { largest: ack.largest, ackTimeUs: ack.ackTimeUs, lagMs: ack.lagMs });
@@ -197,14 +214,46 @@ export class Path {
     this.floor = this.log.next;
   }
 
+  /** A packet on a path that may be dead is a probe: no block counts on it. */
+  giveUpNewest(blocks: BlocksOut): void {
+    this.giveUp(this.log.next - 1, blocks);
+    this.advanceFloor();
+  }
+
+  /** Everything was delivered though not every packet was told of: what became of those nobody will say. */
+  forgetInFlight(blocks: BlocksOut): void {
+    for (let number = this.floor; number < this.log.next; number++)
+      if (this.log.isOutstanding(number)) this.forget(number, blocks);
+    this.floor = this.log.next;
+  }
+
+  /** Gives up what was overtaken too long ago. False: there is none, and the timeout is one of silence. */
+  giveUpOvertaken(blocks: BlocksOut): boolean {
+    if (this.oldestUnanswered() >= 0) return false;
+    for (let number = this.floor; number < this.log.largestAcked; number++) this.giveUp(number, blocks);
+    this.advanceFloor();
+    return true;
+  }
+
+  /** The oldest packet in flight after the newest that was acknowledged; -1: none. */
+  private oldestUnanswered(): number {
+    const { log } = this;
+    for (let number = Math.max(this.floor, log.largestAcked + 1); number < log.next; number++)
+      if (log.isOutstanding(number)) return number;
+    return -1;
+  }
+
+  private advanceFloor(): number {
+    while (this.floor < this.log.next && !this.log.isOutstanding(this.floor)) this.floor++;
+    return this.floor;
+  }
+
   /** What no acknowledgement told of and none will is not in flight any more; what became of it, the ranks of STATE say. */
   private noteCoverage(ack: AckView, blocks: BlocksOut): void {
     const from = Math.max(this.covered + 1, this.log.next - PACKET_LOG_SIZE);
     for (let number = from; number < ack.lowest; number++) {
       if (!this.log.isOutstanding(number)) continue;
-      this.log.setUnknown(number);
-      const at = number % PACKET_LOG_SIZE;
-      blocks.handleLost(this.blocks[at] as number, this.symbols[at] as number);
+      this.forget(number, blocks);
     }
     this.covered = Math.max(this.covered, ack.largest);
   }
@@ -229,9 +278,17 @@ export class Path {
     }
   }
 
+  private forget(number: number, blocks: BlocksOut): void {
+    this.log.setUnknown(number);
+    this.inFlightPackets--;
+    const at = number % PACKET_LOG_SIZE;
+    blocks.handleLost(this.blocks[at] as number, this.symbols[at] as number);
+  }
+
   private giveUp(number: number, blocks: BlocksOut): void {
     if (!this.log.isOutstanding(number)) return;
     this.log.setLost(number);
+    this.inFlightPackets--;
     this.lostPackets++;
     const at = number % PACKET_LOG_SIZE;
     blocks.handleLost(this.blocks[at] as number, this.symbols[at] as number);
@@ -261,6 +318,8 @@ export class Path {
 
 /** Before anything is known: RFC 9002 section 6.2.2 has 333 ms; the TLS connection nearly always knows better. */
 const INITIAL_RTT_US = 200_000;
+/** Packets of so long a time leave in one wake-up; timers are no finer on most machines. */
+const SEND_TOGETHER_SECONDS = 0.00075;
 const MIN_REORDER_US = 4_000;
 const REORDER_PACKETS = 3;
 const AMPLIFICATION = 3;

@@ -58,9 +58,10 @@ export class Scheduler {
 
   /** Whether the path would carry something now if its pacer let it. */
   hasWork(nowUs: Us, paths: readonly Path[], path: Path): boolean {
-    if (!this.isUsable(paths, path) || !path.allowsBytes(DATA_PACKET_BYTES)) return false;
-    if (path.probes > 0) return true;
-    if (path.controller.pipeBytes() >= path.controller.windowBytes() && !path.controller.stalled) return false;
+    if (!this.isUsable(paths, path) || !path.allowsBytes(DATA_PACKET_BYTES) || path.isLogFull) return false;
+    const { blocksOut, streamsOut } = this;
+    if (path.probes > 0 || path.controller.stalled) return blocksOut.hasUnfinished || (blocksOut.hasRoom && streamsOut.hasWork);
+    if (path.controller.pipeBytes() >= path.controller.windowBytes()) return false;
     return this.choose(nowUs, paths, path, null);
   }
 
@@ -68,7 +69,7 @@ export class Scheduler {
   choose(nowUs: Us, paths: readonly Path[], path: Path, into: SymbolChoice | null): boolean {
     const { blocksOut, streamsOut } = this;
     if (blocksOut.canMake && streamsOut.hasWork && into) {
-      blocksOut.make(this.blockSymbols(path), (out, limit) => streamsOut.fill(out, limit));
+      blocksOut.make(this.blockSymbols(nowUs, path), (out, limit) => streamsOut.fill(out, limit));
     }
     const makeable = blocksOut.hasRoom && streamsOut.hasWork ? Math.max(1, streamsOut.sendableBytes) : 0;
     const unsent = blocksOut.unsentSymbols * SYMBOL_BYTES + makeable;
@@ -122,8 +123,8 @@ export class Scheduler {
   }
 
   /** At a low rate a block of 103 symbols would be seconds long, and what comes behind it would wait. */
-  private blockSymbols(path: Path): number {
-    const symbols = Math.round((path.controller.rateBytesPerSecond(0) * BLOCK_SECONDS) / SYMBOL_BYTES);
+  private blockSymbols(nowUs: Us, path: Path): number {
+    const symbols = Math.round((path.controller.rateBytesPerSecond(nowUs) * BLOCK_SECONDS) / SYMBOL_BYTES);
     return Math.min(MAX_SOURCE_SYMBOLS, Math.max(MIN_BLOCK_SYMBOLS, symbols));
   }
 }

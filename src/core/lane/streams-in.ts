@@ -23,7 +23,8 @@ interface IncomingStream {
   /** Where the stream ends, once known. */
   endOffset: number;
   creditOffset: number;
-  creditDue: boolean;
+  /** How often the credit is still to be told: control packets are lost like others, and without credit a stream stands still. */
+  tellings: number;
 }
 
 export interface StreamsInOptions {
@@ -32,27 +33,45 @@ export interface StreamsInOptions {
   readonly initialCreditBytes: number;
   /** Most bytes given and not yet taken, of one stream. */
   readonly windowBytes: number;
+  /** Most bytes of credit over all streams, apart from what every stream has at its beginning. */
+  readonly totalBytes: number;
   readonly maxStreams: number;
+  /** Bytes can still be sent on the stream from here: its reader wants to know when the peer gives it up. */
+  readonly isOpenOut: (id: number) => boolean;
   readonly emit: (event: LaneEvent) => void;
 }
 
 export class StreamsIn {
-  /** Streams whose credit the peer should hear of. */
-  readonly creditDue: number[] = [];
   deliveredBytes = 0;
   private readonly streams = new Map<number, IncomingStream>();
-  private readonly closed = new Set<number>();
-  /** Every id of the peer's below this is closed. */
-  private closedBelow: number;
+  /** Streams whose credit is to be told in a packet of its own, and those where it is repeated in whatever goes out next. */
+  private readonly untold = new Set<IncomingStream>();
+  private readonly retold = new Set<IncomingStream>();
+  /** Ids of the peer's below `nextPeerId` that nothing has come of yet: blocks, and with them streams, arrive in any order. */
+  private readonly unseen = new Set<number>();
+  private nextPeerId: number;
+  private peerStreams = 0;
+  private pieces = 0;
+  private readonly toldNow: IncomingStream[] = [];
+  /** Bytes of credit given beyond what was consumed, over all streams. */
+  private lentBytes = 0;
   private readonly options: StreamsInOptions;
 
   constructor(options: StreamsInOptions) {
     this.options = options;
-    this.closedBelow = options.peerParity;
+    this.nextPeerId = options.peerParity;
   }
 
   get size(): number {
     return this.streams.size;
+  }
+
+  get hasCreditToTell(): boolean {
+    return this.untold.size > 0;
+  }
+
+  has(id: number): boolean {
+    return this.streams.has(id);
   }
 
   /** One that is opened here: the peer's bytes for it are expected. */
@@ -88,16 +107,24 @@ export class StreamsIn {
   consumed(id: number, bytes: number): void {
     const stream = this.streams.get(id);
     if (!stream) return;
-    stream.consumed = Math.min(stream.delivered, stream.consumed + bytes);
+    const taken = Math.min(bytes, stream.delivered - stream.consumed);
+    stream.consumed += taken;
+    this.lentBytes -= taken;
     this.raiseCredit(stream);
   }
 
-  /** The highest offset that the peer may send to, told now. */
-  takeCredit(id: number): number | null {
-    const stream = this.streams.get(id);
-    if (!stream) return null;
-    stream.creditDue = false;
-    return stream.creditOffset;
+  /** Has the highest offsets told that the peer may send to, as far as there is room for them. */
+  tellCredits(tell: (id: number, offset: number) => boolean): void {
+    for (const streams of [this.untold, this.retold]) {
+      for (const stream of streams) {
+        if (!tell(stream.id, stream.creditOffset)) return;
+        streams.delete(stream);
+        if (streams === this.untold) stream.tellings = CREDIT_TELLINGS;
+        if (--stream.tellings > 0) this.toldNow.push(stream);
+      }
+    }
+    // Not into the same packet again.
+    for (let stream = this.toldNow.pop(); stream; stream = this.toldNow.pop()) this.retold.add(stream);
   }
 
   /** After a silence: every stream's credit is told again, for what was told may be lost. */
@@ -107,13 +134,13 @@ export class StreamsIn {
 
   private handleRecord(id: number, flags: number, segment: Segment): string | null {
     const stream = this.streams.get(id) ?? this.accept(id);
-    if (stream === 'closed') return null;
     if (stream === 'refused') return `stream ${id} may not be opened`;
     if (flags & FLAG_RESET) {
-      this.options.emit({ type: 'reset', id });
-      this.drop(stream);
+      if (stream !== 'closed') this.drop(stream);
+      if (stream !== 'closed' || this.options.isOpenOut(id)) this.options.emit({ type: 'reset', id });
       return null;
     }
+    if (stream === 'closed') return null;
     const end = segment.offset + segment.bytes.length;
     if (end > stream.creditOffset) return `stream ${id} goes beyond its credit`;
     if (segment.offset < stream.delivered || (end > stream.endOffset && segment.bytes.length > 0))
@@ -121,20 +148,28 @@ export class StreamsIn {
     if (flags & FLAG_END) {
       if (stream.endOffset !== Infinity) return `stream ${id} ends twice`;
       stream.endOffset = end;
+      const last = stream.waiting[stream.waiting.length - 1];
+      if (last && last.offset + last.bytes.length > end) return `stream ${id} exceeds itself`;
     }
     if (segment.bytes.length > 0) {
-      if (stream.waiting.length >= MAX_WAITING) return `stream ${id} is in too many pieces`;
-      insert(stream.waiting, segment.offset === stream.delivered ? segment : compact(segment));
+      if (this.pieces >= MAX_WAITING) return 'streams are in too many pieces';
+      this.pieces++;
+      insert(stream.waiting, compact(segment, segment.offset === stream.delivered));
     }
     return this.deliver(stream);
   }
 
   private accept(id: number): IncomingStream | 'closed' | 'refused' {
     if (id % 2 !== this.options.peerParity) return 'closed';
-    if (id < this.closedBelow || this.closed.has(id)) return 'closed';
-    if (this.streams.size >= this.options.maxStreams || id >= this.closedBelow + ID_WINDOW) return 'refused';
+    if (id < this.nextPeerId && !this.unseen.has(id)) return 'closed';
+    // One more may have been opened while the end of another is still on its way.
+    if (this.peerStreams >= 2 * this.options.maxStreams || id >= this.nextPeerId + 2 * MAX_UNSEEN) return 'refused';
+    for (; this.nextPeerId <= id; this.nextPeerId += 2) this.unseen.add(this.nextPeerId);
+    this.unseen.delete(id);
+    if (this.unseen.size > MAX_UNSEEN) return 'refused';
     const stream = this.make(id);
     this.streams.set(id, stream);
+    this.peerStreams++;
     this.options.emit({ type: 'stream', id });
     return stream;
   }
@@ -144,6 +179,7 @@ export class StreamsIn {
     while (next && next.offset <= stream.delivered) {
       if (next.offset < stream.delivered) return `stream ${stream.id} overlaps itself`;
       stream.waiting.shift();
+      this.pieces--;
       stream.delivered += next.bytes.length;
       this.deliveredBytes += next.bytes.length;
       this.options.emit({ type: 'data', id: stream.id, bytes: next.bytes, exclusive: next.exclusive });
@@ -158,12 +194,15 @@ export class StreamsIn {
 
   private drop(stream: IncomingStream): void {
     this.streams.delete(stream.id);
-    if (stream.id % 2 !== this.options.peerParity) return;
-    this.closed.add(stream.id);
-    while (this.closed.delete(this.closedBelow)) this.closedBelow += 2;
+    this.untold.delete(stream);
+    this.retold.delete(stream);
+    this.pieces -= stream.waiting.length;
+    this.lentBytes -= stream.creditOffset - stream.consumed;
+    if (stream.id % 2 === this.options.peerParity) this.peerStreams--;
   }
 
   private make(id: number): IncomingStream {
+    this.lentBytes += this.options.initialCreditBytes;
     return {
       id,
       delivered: 0,
@@ -171,22 +210,26 @@ export class StreamsIn {
       waiting: [],
       endOffset: Infinity,
       creditOffset: this.options.initialCreditBytes,
-      creditDue: false,
+      tellings: 0,
     };
   }
 
   private raiseCredit(stream: IncomingStream): void {
-    const wanted = stream.consumed + this.options.windowBytes;
+    const { windowBytes, totalBytes, initialCreditBytes } = this.options;
+    const lentToOthers = this.lentBytes - (stream.creditOffset - stream.consumed);
+    // A quarter of what is left: whoever comes later finds something too.
+    const window = Math.min(windowBytes, Math.max(initialCreditBytes, (totalBytes - lentToOthers) / 4));
+    const wanted = Math.floor(stream.consumed + window);
     // An eighth of the window at a time: a word about every few packets would cost more than it brings.
-    if (wanted - stream.creditOffset < this.options.windowBytes / 8) return;
+    if (wanted - stream.creditOffset < window / 8) return;
+    this.lentBytes += wanted - stream.creditOffset;
     stream.creditOffset = wanted;
     this.announce(stream);
   }
 
   private announce(stream: IncomingStream): void {
-    if (stream.creditDue) return;
-    stream.creditDue = true;
-    this.creditDue.push(stream.id);
+    this.retold.delete(stream);
+    this.untold.add(stream);
   }
 }
 
@@ -197,9 +240,9 @@ function insert(waiting: Segment[], segment: Segment): void {
   waiting.splice(at, 0, segment);
 }
 
-/** What waits must not hold a block's memory for the sake of a few bytes. */
-function compact(segment: Segment): Segment {
-  if (segment.bytes.length * 2 >= segment.bytes.buffer.byteLength) return segment;
+/** What waits, for bytes before it or for its reader, must not hold a block's memory for the sake of a few bytes. */
+function compact(segment: Segment, isNext: boolean): Segment {
+  if (segment.bytes.length * (isNext ? 8 : 2) >= segment.bytes.buffer.byteLength) return segment;
   return { offset: segment.offset, bytes: new Uint8Array(segment.bytes), exclusive: true };
 }
 
@@ -214,6 +257,9 @@ function recordsOf(block: Uint8Array): number {
   return records;
 }
 
-/** How far ahead of the lowest open id the peer may open streams: blocks, and with them streams, arrive in any order. */
-const ID_WINDOW = 8192;
-const MAX_WAITING = 4096;
+/** Ids that the peer may skip for a while. */
+const MAX_UNSEEN = 1024;
+/** Pieces of all streams that wait for what comes before them. */
+const MAX_WAITING = 32_768;
+/** With 30 % of packets lost, all of three are in 3 of 100 cases. */
+const CREDIT_TELLINGS = 3;

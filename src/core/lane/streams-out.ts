@@ -40,9 +40,11 @@ export class StreamsOut {
     return this.turn.length > 0;
   }
 
-  /** Something is queued that the peer has given no credit for. */
+  /** A stream has bytes queued, and the peer takes none of them. */
   get blocked(): boolean {
-    return this.queuedBytes > 0 && this.turn.length === 0;
+    if (this.queuedBytes === this.sendableBytes) return false;
+    for (const stream of this.streams.values()) if (stream.queuedBytes > 0 && sendable(stream) === 0) return true;
+    return false;
   }
 
   open(id: number): void {
@@ -80,17 +82,24 @@ export class StreamsOut {
     this.update(stream, sendable(stream));
   }
 
-  /** Drops what is queued; the peer is told in the next block. */
+  /** Drops what is queued; the peer is told in the next block, even when the stream had ended here. */
   reset(id: number): void {
-    const stream = this.streams.get(id);
-    if (!stream) return;
-    this.sendableBytes -= sendable(stream);
-    this.queuedBytes -= stream.queuedBytes;
-    stream.pieces = [];
-    stream.taken = 0;
-    stream.queuedBytes = 0;
+    this.open(id);
+    const stream = this.streams.get(id) as OutgoingStream;
+    this.empty(stream);
+    stream.end = 'sent';
     stream.reset = true;
     this.update(stream, 0);
+  }
+
+  /** The peer has given the stream up: nothing more is said on it. */
+  forget(id: number): void {
+    const stream = this.streams.get(id);
+    if (!stream) return;
+    this.empty(stream);
+    this.streams.delete(id);
+    const at = this.turn.indexOf(stream);
+    if (at >= 0) this.turn.splice(at, 1);
   }
 
   /** The peer takes bytes below `maxOffset`; credit is never taken back. */
@@ -133,6 +142,14 @@ export class StreamsOut {
       } else if (isReady(stream)) this.turn.push(stream);
     }
     return at;
+  }
+
+  private empty(stream: OutgoingStream): void {
+    this.sendableBytes -= sendable(stream);
+    this.queuedBytes -= stream.queuedBytes;
+    stream.pieces = [];
+    stream.taken = 0;
+    stream.queuedBytes = 0;
   }
 
   private update(stream: OutgoingStream, sendableBefore: number): void {
