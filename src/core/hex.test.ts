@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { bytesEqual, fromHex, isDigestHex, toHex } from './hex.ts';
+import { bytesEqual, fromHex, isDigestHex, isHexOf, toHex } from './hex.ts';
 
 test('bytes survive the way to hex and back, and hex is what Buffer prints', () => {
   fc.assert(
@@ -28,4 +28,12 @@ test('bytes are equal only when every one is', () => {
   assert.ok(bytesEqual(Uint8Array.of(1, 2), Uint8Array.of(1, 2)));
   assert.ok(!bytesEqual(Uint8Array.of(1, 2), Uint8Array.of(1, 3)));
   assert.ok(!bytesEqual(Uint8Array.of(1, 2), Uint8Array.of(1, 2, 3)));
+});
+
+test('hex says bytes only when it is all of their digits, lower-case', () => {
+  const bytes = Uint8Array.of(0x00, 0x9a, 0xbc, 0xff);
+  assert.ok(isHexOf('009abcff', bytes));
+  for (const text of ['', '009abc', '009abcff00', '009ABCFF', '109abcff', '009abcfe', '0x9abcff']) {
+    assert.ok(!isHexOf(text, bytes), text);
+  }
 });

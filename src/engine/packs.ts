@@ -1,16 +1,17 @@
 /** Packs: many small files in one request, each verified and published on its own, with a group sync. */
 import { HawserError } from '../core/errors.ts';
-import { bytesEqual, fromHex, toHex } from '../core/hex.ts';
+import { bytesEqual, fromHex, isHexOf } from '../core/hex.ts';
 import { parsePath } from '../core/path.ts';
 import { encodePackEntry, PackAssembler, type PackEntry } from '../core/wire/pack.ts';
 import type { EntryKind, FileStore, SmallEntry } from '../store/files/contract.ts';
 import type { FileRecord, MetaStore } from '../store/meta/contract.ts';
-import { blake3 } from './blake3.ts';
+import { blake3, blake3Hex } from './blake3.ts';
 import type { ByteSource, Overwrite, PackResult, Principal } from './contract.ts';
 import { recordOf } from './file-info.ts';
 import type { InFlight } from './in-flight.ts';
 import { createLimiter } from './limiter.ts';
 import { permit } from './permission.ts';
+import { createSlabs, type Slabs } from './slabs.ts';
 import type { Live, Transfers } from './transfers.ts';
 
 /** Content of one file in a pack, at most. Larger ones travel as uploads. */
@@ -20,7 +21,8 @@ export const PACK_ENTRIES = 4096;
 interface Member {
   readonly index: number;
   readonly entry: SmallEntry;
-  readonly digest: Uint8Array;
+  /** Hex, of a file. */
+  readonly digest: string;
 }
 
 export interface PackContext {
@@ -33,6 +35,7 @@ export interface PackContext {
 export function createPacks(context: PackContext) {
   const { files, meta, inFlight } = context;
   const reading = createLimiter(READS_AT_ONCE, 256);
+  const slabs = createSlabs(SLAB_BYTES, SLABS_KEPT);
 
   async function receive(
     who: Principal,
@@ -44,23 +47,24 @@ export function createPacks(context: PackContext) {
     const gate = await context.transfers().admit(who, options.transfer);
     const result = { stored: 0, bytes: 0, failed: [] as PackResult['failed'][number][] };
     const assembler = new PackAssembler({ maxContentBytes: SMALL_FILE_BYTES });
-    let batch = openBatch();
+    let batch = openBatch(slabs);
     let index = 0;
     // One batch is being stored while the next one arrives: the disk and the socket work at the same time.
     let storing: Promise<void> = Promise.resolve();
 
     const dispatch = async () => {
       const full = batch;
-      batch = openBatch();
+      batch = openBatch(slabs);
       await storing;
-      storing = storeBatch(full.members, gate, options.overwrite ?? 'always', result);
+      storing = storeBatch(full.members, gate, options.overwrite ?? 'always', result).then(full.release);
       storing.catch(() => undefined);
     };
     const take = (entry: PackEntry, content: Uint8Array) => {
       const at = index++;
-      const refused = refuse(entry, content);
+      const digest = entry.kind === 'file' ? blake3Hex(content) : '';
+      const refused = refuse(entry, digest);
       if (refused) result.failed.push({ index: at, path: entry.path, code: refused.code, detail: refused.message });
-      else batch.add(at, entry, content);
+      else batch.add(at, entry, content, digest);
     };
 
     try {
@@ -119,7 +123,7 @@ export function createPacks(context: PackContext) {
       stored++;
       if (outcome.kind !== 'file') continue;
       bytes += outcome.size;
-      records.push(recordOf(outcome, toHex(member.digest), member.entry.mtimeNs));
+      records.push(recordOf(outcome, member.digest, member.entry.mtimeNs));
     }
     if (records.length > 0) await meta.recordFiles(records);
     await context.transfers().count(gate?.record.id ?? null, { addFiles: records.length, addBytes: bytes });
@@ -193,13 +197,13 @@ export function createPacks(context: PackContext) {
   };
 }
 
-/** Why an entry cannot be stored, or null. */
-function refuse(entry: PackEntry, content: Uint8Array): HawserError | null {
+/** Why an entry cannot be stored, or null. `digest` is that of its content, in hex. */
+function refuse(entry: PackEntry, digest: string): HawserError | null {
   if (entry.kind === 'error')
     return new HawserError('frame_invalid', 'An entry of kind 3 only comes from a server.', { value: entry.path });
   if (entry.path === '/' && entry.kind !== 'folder')
     return new HawserError('is_folder', 'The path "/" is the root folder.', { value: '/' });
-  if (entry.kind !== 'file' || bytesEqual(blake3(content), entry.digest)) return null;
+  if (entry.kind !== 'file' || isHexOf(digest, entry.digest)) return null;
   return new HawserError('block_mismatch', `"${entry.path}" differs from its digest: it was damaged on the way. Send it again.`, {
     value: entry.path,
   });
@@ -234,42 +238,54 @@ function encodeError(path: string, error: Error | undefined): Uint8Array {
   return encodePackEntry({ kind: 'error', path, target, digest: new Uint8Array(32), size: 0 });
 }
 
-/** Collects entries until there are enough of them to be worth a sync. Contents are copied into one buffer for all. */
-function openBatch() {
+/** Collects entries until there are enough of them to be worth a sync. Contents are copied into memory that the store shares. */
+function openBatch(slabs: Slabs) {
   const members: Member[] = [];
-  let slab = new Uint8Array(0);
+  const held: Uint8Array[] = [];
+  let slab: Uint8Array = NOTHING;
   let used = 0;
   let total = 0;
+
+  function copy(content: Uint8Array): Uint8Array {
+    if (content.length === 0) return NOTHING;
+    if (used + content.length > slab.length) {
+      slab = slabs.take();
+      held.push(slab);
+      used = 0;
+    }
+    const bytes = slab.subarray(used, used + content.length);
+    bytes.set(content);
+    used += content.length;
+    total += content.length;
+    return bytes;
+  }
+
   return {
     members,
     get full() {
       return members.length >= BATCH_ENTRIES || total >= BATCH_BYTES;
     },
-    add(index: number, entry: PackEntry, content: Uint8Array): void {
-      if (used + content.length > slab.length) {
-        slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, content.length));
-        used = 0;
-      }
-      const bytes = slab.subarray(used, used + content.length);
-      bytes.set(content);
-      used += content.length;
-      total += content.length;
-      const small: SmallEntry = {
-        path: entry.path,
-        kind: entry.kind as EntryKind,
-        bytes,
-        ...(entry.mode === undefined ? {} : { mode: entry.mode }),
-        ...(entry.mtimeNs === undefined ? {} : { mtimeNs: entry.mtimeNs }),
-        ...(entry.target === undefined ? {} : { target: entry.target }),
-      };
-      members.push({ index, entry: small, digest: new Uint8Array(entry.digest) });
+    add(index: number, { path, kind, mode, mtimeNs, target }: PackEntry, content: Uint8Array, digest: string): void {
+      const entry: { -readonly [K in keyof SmallEntry]: SmallEntry[K] } = { path, kind: kind as EntryKind, bytes: copy(content) };
+      if (mode !== undefined) entry.mode = mode;
+      if (mtimeNs !== undefined) entry.mtimeNs = mtimeNs;
+      if (target !== undefined) entry.target = target;
+      members.push({ index, entry, digest });
+    },
+    /** When the store has settled. After a failure nobody can say who still reads: then the memory is left to the collector. */
+    release(): void {
+      for (const one of held) slabs.give(one);
     },
   };
 }
 
 const BATCH_ENTRIES = 512;
 const BATCH_BYTES = 4 << 20;
-const SLAB_BYTES = 1 << 20;
+/** A batch that is full before its last piece has been taken apart fits into one. */
+const SLAB_BYTES = BATCH_BYTES + (1 << 20);
+/** Idle ones that stay allocated: three packs arrive while others are stored. */
+const SLABS_KEPT = 4;
+const NOTHING = new Uint8Array(0);
 const READ_TOGETHER = 16;
 const PIECE_BYTES = 512 * 1024;
 /** Each holds a piece or two in memory. */

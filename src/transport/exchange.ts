@@ -1,6 +1,5 @@
 /** One request and its answer on one connection. */
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
-import { request as startRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import { HawserError } from '../core/errors.ts';
 import type { Connection } from './connections.ts';
@@ -13,6 +12,9 @@ import { receiveBody } from './receive-body.ts';
 import type { Sending } from './send-body.ts';
 import { sendBody } from './send-body.ts';
 import type { Watchdog } from './watchdog.ts';
+
+// Imported as a module, node:http also loads the fetch that it passes on, which is a fifth of a short command's time.
+const { request: startRequest } = process.getBuiltinModule('node:http');
 
 export interface ExchangeSurroundings {
   readonly connection: Connection;

@@ -29,6 +29,29 @@ export function manyContract(check: Check): void {
     assert.deepEqual(await store.listStaging(), []);
   });
 
+  check('takes contents out of shared memory, which may be used again afterwards', async ({ store }) => {
+    const shared = [new Uint8Array(new SharedArrayBuffer(64)), new Uint8Array(new SharedArrayBuffer(64))];
+    const inShared = (path: string, text: string, buffer: number, at: number) => {
+      const bytes = shared[buffer]!.subarray(at, at + text.length);
+      bytes.set(Buffer.from(text));
+      return { ...aFile(path), bytes };
+    };
+    const entries = [
+      aFile('/own', 'own'),
+      aFile('/empty', ''),
+      inShared('/s1', 'one', 0, 5),
+      inShared('/s2', 'second', 0, 20),
+      aFile('/own2', 'between'),
+      inShared('/s3', 'third', 1, 0),
+      inShared('/s4', 'fourth', 0, 40),
+    ];
+    await putAll(store, ...entries);
+    for (const buffer of shared) buffer.fill(0);
+    const texts = [];
+    for (const { path } of entries) texts.push(await read(store, path));
+    assert.deepEqual(texts, ['own', '', 'one', 'second', 'between', 'third', 'fourth']);
+  });
+
   check('stores what it can of a mixed batch and says what failed', async ({ store }) => {
     await store.makeFolder('/folder');
     await put(store, '/file');

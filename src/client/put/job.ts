@@ -3,7 +3,6 @@
  * the count of what arrived and what did not.
  */
 import { HawserError } from '../../core/errors.ts';
-import { toHex } from '../../core/hex.ts';
 import { TokenBucket } from '../../core/scheduling/token-bucket.ts';
 import type { Api } from '../api-contract.ts';
 import type { TransferEvent, TransferOptions, TransferSummary } from '../contract.ts';
@@ -45,8 +44,8 @@ export interface Outcomes {
   readonly filesFailed: number;
   readonly filesPresent: number;
   readonly bytesPresent: number;
-  /** A small file was stored. */
-  done(path: string, size: number, digest: Uint8Array | null): void;
+  /** It was stored; `digest` in hex. */
+  done(path: string, size: number, digest: string | null): void;
   finished(path: string, size: number, digest: string | null, outcome: 'done' | 'deduplicated' | 'skipped'): void;
   /** It was there before, and the server does not count it as part of this transfer. */
   present(path: string, size: number): void;
@@ -187,8 +186,7 @@ function createOutcomes(
       return firstError;
     },
     done(path, size, digest) {
-      // The hex text is only made for whoever listens: of ten thousand small files it is a good part of the work.
-      finished(path, size, emit && digest ? toHex(digest) : null, 'done');
+      finished(path, size, digest, 'done');
     },
     finished,
     present(path, size) {

@@ -1,8 +1,8 @@
 /** A pack while it is being built: entries one after the other in one reused buffer, files read straight into their places. */
 import fs from 'node:fs';
 import { pathToBytes } from '../../core/path.ts';
-import { encodePackEntry, PACK_HEADER_BYTES, type PackEntry } from '../../core/wire/pack.ts';
-import { blake3 } from '../../engine/blake3.ts';
+import { encodePackEntry, encodePackHeader, PACK_DIGEST_AT, PACK_HEADER_BYTES, type PackEntry } from '../../core/wire/pack.ts';
+import { blake3Hex } from '../../engine/blake3.ts';
 import { changedFailure, localFailure } from './local.ts';
 import { sourceFlags } from './source-file.ts';
 import type { SourceEntry } from './walk.ts';
@@ -15,7 +15,8 @@ export interface Packed {
   /** Content bytes. */
   readonly size: number;
   readonly mtimeNs: bigint;
-  readonly digest: Uint8Array;
+  /** Hex, of a file; else empty. */
+  readonly digest: string;
   readonly start: number;
   readonly end: number;
 }
@@ -81,7 +82,8 @@ export class PackBuffer {
       size: 0,
     });
     if (this.#length + header.length > this.#buffer.length) return 'full';
-    this.#put(header, kind, path, 0, entry.mtimeNs, NO_DIGEST);
+    this.#buffer.set(header, this.#length);
+    this.#put(kind, path, header.length, 0, entry.mtimeNs, '');
     return 'added';
   }
 
@@ -98,9 +100,12 @@ export class PackBuffer {
       if (contentAt + size > this.#buffer.length) return 'full';
       const read = this.#read(entry, contentAt, size);
       if (read.got === size && read.size === size && read.mtimeNs === mtimeNs) {
-        const digest = blake3(this.#buffer.subarray(contentAt, contentAt + size));
-        const header = encodePackEntry({ kind: 'file', path, ...(this.#preserve && { mode, mtimeNs }), digest, size });
-        this.#put(header, 'file', path, size, mtimeNs, digest);
+        const digest = blake3Hex(this.#buffer.subarray(contentAt, contentAt + size));
+        const header = this.#preserve ? { kind: 'file' as const, mode, mtimeNs, size } : { kind: 'file' as const, size };
+        encodePackHeader(this.#buffer, this.#length, header, headerBytes - PACK_HEADER_BYTES, 0);
+        this.#buffer.write(digest, this.#length + PACK_DIGEST_AT, 'hex');
+        this.#writePath(path, this.#length + PACK_HEADER_BYTES);
+        this.#put('file', path, headerBytes, size, mtimeNs, digest);
         return 'added';
       }
       if (attempt === RE_READS) throw changedFailure(entry.local);
@@ -128,10 +133,15 @@ export class PackBuffer {
     }
   }
 
-  #put(header: Uint8Array, kind: PackEntry['kind'], path: string, size: number, mtimeNs: bigint, digest: Uint8Array): void {
+  #writePath(path: string, at: number): void {
+    if (ASCII.test(path)) this.#buffer.write(path, at, 'latin1');
+    else this.#buffer.set(pathToBytes(path), at);
+  }
+
+  /** The header is in its place, and so is the content. */
+  #put(kind: PackEntry['kind'], path: string, headerBytes: number, size: number, mtimeNs: bigint, digest: string): void {
     const start = this.#length;
-    this.#buffer.set(header, start);
-    this.#length = start + header.length + size;
+    this.#length = start + headerBytes + size;
     this.#entries.push({ kind, path, size, mtimeNs, digest, start, end: this.#length });
   }
 }

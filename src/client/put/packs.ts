@@ -3,7 +3,6 @@
  * again without what had arrived of it.
  */
 import { type ErrorCode, HawserError, isErrorCode } from '../../core/errors.ts';
-import { toHex } from '../../core/hex.ts';
 import type { PackResult } from '../../engine/contract.ts';
 import { createTries } from '../retry.ts';
 import type { Flow } from './flow.ts';
@@ -182,7 +181,7 @@ async function dropArrived(job: Job, pack: PackBuffer, doubt: { arrived: boolean
   const files = [...entries.keys()].filter((index) => entries[index]!.kind === 'file');
   const questions = files.map((index) => {
     const { path, size, mtimeNs, digest } = entries[index]!;
-    return { path, size, mtimeNs, digest: toHex(digest) };
+    return { path, size, mtimeNs, digest };
   });
   const missing = new Set((await job.api.missingEntries(questions, { signal: job.signal })).map((at) => files[at]));
   doubt.arrived = false;

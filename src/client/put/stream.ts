@@ -76,8 +76,8 @@ export async function uploadStream(job: Job, streams: Streams, source: AsyncIter
   try {
     await cutIntoBlocks(source, blockBytes, sending.failed, { take: pool.take, seal });
     await sending.idle();
-    const digest = whole.digest();
-    await complete(job, status, size, toHex(digest));
+    const digest = toHex(whole.digest());
+    await complete(job, status, size, digest);
     job.outcomes.done(path, size, digest);
   } catch (error) {
     // A stream cannot be read again, so what arrived of it is of no use, and may be what fills the disk.

@@ -7,6 +7,8 @@ import { DIGEST_BYTES } from '../hex.ts';
 import { MAX_PATH_BYTES, parsePath, pathFromBytes, pathToBytes } from '../path.ts';
 
 export const PACK_HEADER_BYTES = 52;
+/** Where in the header the digest lies. */
+export const PACK_DIGEST_AT = 20;
 
 export interface PackEntry {
   /** 'error' comes only from a server: `target` then holds "code: sentence". */
@@ -26,24 +28,37 @@ export interface PackEntry {
 export function encodePackEntry(entry: PackEntry): Uint8Array {
   const path = pathToBytes(entry.path);
   const target = pathToBytes(entry.target ?? '');
-  const kind = KINDS.indexOf(entry.kind);
-  checkLengths(entry.kind, path.length, target.length, entry.size, 0xffff_ffff, 'path_invalid');
   if (entry.digest.length !== DIGEST_BYTES) {
     throw new HawserError('internal', `The pack entry for "${entry.path}" has a digest of ${entry.digest.length} bytes.`);
   }
   const bytes = new Uint8Array(PACK_HEADER_BYTES + path.length + target.length);
-  const view = new DataView(bytes.buffer);
-  bytes[0] = kind;
-  bytes[1] = (entry.mode === undefined ? 0 : HAS_MODE) | (entry.mtimeNs === undefined ? 0 : HAS_MTIME);
-  view.setUint16(2, (entry.mode ?? 0) & PERMISSIONS);
-  view.setBigInt64(4, entry.mtimeNs ?? 0n);
-  view.setUint16(12, path.length);
-  view.setUint16(14, target.length);
-  view.setUint32(16, entry.size);
-  bytes.set(entry.digest, 20);
+  encodePackHeader(bytes, 0, entry, path.length, target.length);
+  bytes.set(entry.digest, PACK_DIGEST_AT);
   bytes.set(path, PACK_HEADER_BYTES);
   bytes.set(target, PACK_HEADER_BYTES + path.length);
   return bytes;
+}
+
+/**
+ * The header alone, into `bytes` at `at`, for a writer who has the rest in its place: the digest at PACK_DIGEST_AT of the
+ * header, the path and the target behind it. `path_invalid` when they do not fit.
+ */
+export function encodePackHeader(
+  bytes: Uint8Array,
+  at: number,
+  { kind, mode, mtimeNs, size }: Pick<PackEntry, 'kind' | 'mode' | 'mtimeNs' | 'size'>,
+  pathBytes: number,
+  targetBytes: number,
+): void {
+  checkLengths(kind, pathBytes, targetBytes, size, 0xffff_ffff, 'path_invalid');
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, PACK_HEADER_BYTES);
+  view.setUint8(0, KINDS.indexOf(kind));
+  view.setUint8(1, (mode === undefined ? 0 : HAS_MODE) | (mtimeNs === undefined ? 0 : HAS_MTIME));
+  view.setUint16(2, (mode ?? 0) & PERMISSIONS);
+  view.setBigInt64(4, mtimeNs ?? 0n);
+  view.setUint16(12, pathBytes);
+  view.setUint16(14, targetBytes);
+  view.setUint32(16, size);
 }
 
 /**
@@ -137,17 +152,17 @@ function emit(bytes: Uint8Array, onEntry: OnPackEntry): void {
   const flags = bytes[1]!;
   const pathEnd = PACK_HEADER_BYTES + view.getUint16(12);
   const targetEnd = pathEnd + view.getUint16(14);
-  const target = pathFromBytes(bytes.subarray(pathEnd, targetEnd));
+  const target = targetEnd === pathEnd ? '' : pathFromBytes(bytes.subarray(pathEnd, targetEnd));
   if (target.includes('\0')) throw malformed('has a target with a NUL character', target);
-  const entry: PackEntry = {
+  const entry: { -readonly [K in keyof PackEntry]: PackEntry[K] } = {
     kind: KINDS[bytes[0]!]!,
     path: parsePath(pathFromBytes(bytes.subarray(PACK_HEADER_BYTES, pathEnd))),
-    ...((flags & HAS_MODE) !== 0 && { mode: view.getUint16(2) & PERMISSIONS }),
-    ...((flags & HAS_MTIME) !== 0 && { mtimeNs: view.getBigInt64(4) }),
-    ...(target !== '' && { target }),
-    digest: bytes.slice(20, PACK_HEADER_BYTES),
+    digest: bytes.slice(PACK_DIGEST_AT, PACK_HEADER_BYTES),
     size: bytes.length - targetEnd,
   };
+  if ((flags & HAS_MODE) !== 0) entry.mode = view.getUint16(2) & PERMISSIONS;
+  if ((flags & HAS_MTIME) !== 0) entry.mtimeNs = view.getBigInt64(4);
+  if (target !== '') entry.target = target;
   onEntry(entry, bytes.subarray(targetEnd));
 }
 

@@ -3,8 +3,8 @@
 import type { PathLike } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { HawserError } from '../../core/errors.ts';
-import type { BatchEntry, BatchError, BatchReply, BatchRequest, BatchSetup, GetAnswer, PutAnswer } from './batch-messages.ts';
-import { isBatchError } from './batch-messages.ts';
+import type { BatchError, BatchReply, BatchRequest, BatchSetup, GetAnswer, PutAnswer } from './batch-messages.ts';
+import { isBatchError, resultAt, toColumns } from './batch-messages.ts';
 import type { Entry, Overwrite, SmallEntry } from './contract.ts';
 
 export interface BatchPool {
@@ -27,15 +27,22 @@ export function createBatchPool(setup: BatchSetup, workerFile: URL = WORKER_FILE
     async putMany(entries, overwrite) {
       const thread = pick();
       const results: (Entry | Error)[] = [];
-      const take = async (answer: Promise<unknown>): Promise<void> => {
-        for (const result of (await answer) as PutAnswer) results.push(isBatchError(result) ? asError(result) : result);
+      const take = async (part: readonly SmallEntry[], answering: Promise<unknown>): Promise<void> => {
+        const answer = (await answering) as PutAnswer;
+        for (let i = 0; i < part.length; i++) {
+          const result = resultAt(answer, i, part[i]!);
+          results.push(isBatchError(result) ? asError(result) : result);
+        }
       };
       // One batch is prepared while the thread works on the one before. A thread answers in order.
       let before: Promise<void> = Promise.resolve();
       for (let from = 0; from < entries.length; ) {
         const to = endOfBatch(entries, from);
-        const { members, content } = packed(entries.slice(from, to));
-        const current = take(thread.call({ kind: 'put', entries: members, content, overwrite }, [content.buffer]));
+        const part = from === 0 && to === entries.length ? entries : entries.slice(from, to);
+        const content = sharedContent(part) ?? copiedContent(part);
+        const columns = toColumns(part, content.startOf);
+        const request: BatchRequest = { kind: 'put', entries: columns, content: content.bytes, overwrite };
+        const current = take(part, thread.call(request, content.transfer));
         // Awaited below; a failure before that is not unhandled.
         current.catch(() => undefined);
         await before;
@@ -123,25 +130,57 @@ function createThread(setup: BatchSetup, workerFile: URL): Thread {
   };
 }
 
-/** Copies the bytes into one buffer that can be handed to the thread; the caller's own buffers stay his. */
-function packed(entries: readonly SmallEntry[]): { members: BatchEntry[]; content: Uint8Array<ArrayBuffer> } {
-  const content = new Uint8Array(entries.reduce((sum, entry) => sum + entry.bytes.length, 0));
-  let start = 0;
-  const members = entries.map(({ bytes, ...entry }) => {
-    content.set(bytes, start);
-    const member = { ...entry, start, end: start + bytes.length };
-    start = member.end;
-    return member;
-  });
-  return { members, content };
+interface Content {
+  readonly bytes: Uint8Array;
+  readonly transfer: ArrayBuffer[];
+  /** Where the content of the n-th entry begins. */
+  startOf(index: number): number;
 }
 
-/** Bounds the copy: at least one entry, then as many as fit. */
+/** Bytes that both threads see are left where they are. Null when not all of them lie in one shared buffer. */
+function sharedContent(entries: readonly SmallEntry[]): Content | null {
+  const shared = sharedBufferOf(entries, 0);
+  if (shared === null) return null;
+  // What is empty lies nowhere.
+  if (!entries.every(({ bytes }) => bytes.length === 0 || bytes.buffer === shared)) return null;
+  return {
+    bytes: new Uint8Array(shared as unknown as ArrayBuffer),
+    transfer: [],
+    startOf: (index) => (entries[index]!.bytes.length === 0 ? 0 : entries[index]!.bytes.byteOffset),
+  };
+}
+
+/** Of the first entry from `from` on that has content, when that is shared. */
+function sharedBufferOf(entries: readonly SmallEntry[], from: number): SharedArrayBuffer | null {
+  for (let i = from; i < entries.length; i++) {
+    const { bytes } = entries[i]!;
+    if (bytes.length > 0) return bytes.buffer instanceof SharedArrayBuffer ? bytes.buffer : null;
+  }
+  return null;
+}
+
+/** Copies the bytes into one buffer that can be handed to the thread; the caller's own buffers stay his. */
+function copiedContent(entries: readonly SmallEntry[]): Content {
+  const bytes = new Uint8Array(entries.reduce((sum, entry) => sum + entry.bytes.length, 0));
+  const starts = new Uint32Array(entries.length);
+  let start = 0;
+  for (const [i, entry] of entries.entries()) {
+    bytes.set(entry.bytes, start);
+    starts[i] = start;
+    start += entry.bytes.length;
+  }
+  return { bytes, transfer: [bytes.buffer], startOf: (index) => starts[index]! };
+}
+
+/** Bounds the copy: at least one entry, then as many as fit, of one shared buffer or of none. */
 function endOfBatch(entries: readonly SmallEntry[], from: number): number {
+  const shared = sharedBufferOf(entries, from);
   let to = from;
   for (let bytes = 0; to < entries.length && to - from < MAX_BATCH_ENTRIES; to++) {
-    bytes += entries[to]!.bytes.length;
+    const next = entries[to]!.bytes;
+    bytes += next.length;
     if (bytes > MAX_BATCH_BYTES && to > from) break;
+    if (shared !== null && next.length > 0 && next.buffer !== shared) break;
   }
   return to;
 }

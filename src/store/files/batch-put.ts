@@ -23,20 +23,33 @@ import {
 } from 'node:fs';
 import { baseName, isPlainUtf8, parentPath, pathToBytes } from '../../core/path.ts';
 import { type BatchFolder, BatchFolders, GROUP_SYNC_FROM } from './batch-folders.ts';
-import { type BatchEntry, type BatchError, type BatchSetup, isBatchError, type PutAnswer } from './batch-messages.ts';
+import {
+  type BatchEntry,
+  type BatchError,
+  type BatchSetup,
+  type EntryColumns,
+  fromColumns,
+  isBatchError,
+  type PutAnswer,
+  toAnswer,
+} from './batch-messages.ts';
 import { assertNotState, depthOf } from './border.ts';
 import type { Entry, Overwrite } from './contract.ts';
 import { DEFAULT_FILE_MODE, DEFAULT_FOLDER_MODE, entryOf } from './entry.ts';
 import { errnoOf, storeError } from './errno.ts';
-import { renameBetween, renameWithoutReplacing, setLinkTimesExactly, setTimesExactly, syncFileSystem } from './native.ts';
+import {
+  canLinkUnnamed,
+  linkUnnamed,
+  renameBetween,
+  renameWithoutReplacing,
+  setLinkTimesExactly,
+  setTimesExactly,
+  syncFileSystem,
+} from './native.ts';
 import { assertLinkStays, notNewer, parentForEntry } from './refusals.ts';
 
-export function putBatch(
-  setup: BatchSetup,
-  entries: readonly BatchEntry[],
-  content: Uint8Array,
-  overwrite: Overwrite,
-): PutAnswer {
+export function putBatch(setup: BatchSetup, columns: EntryColumns, content: Uint8Array, overwrite: Overwrite): PutAnswer {
+  const entries = fromColumns(columns);
   const results = new Array<Entry | BatchError>(entries.length);
   const staged = new Array<Staged | null>(entries.length).fill(null);
   const batch: Batch = {
@@ -83,12 +96,12 @@ export function putBatch(
     for (const [i, file] of staged.entries()) {
       if (file === null) continue;
       closeSync(file.fd);
-      if (results[i] === undefined || isBatchError(results[i])) unlinkIfThere(file.place);
+      if (file.named && (results[i] === undefined || isBatchError(results[i]))) unlinkIfThere(file.place);
     }
     batch.folders.close();
     closeSync(batch.stagingFd);
   }
-  return results;
+  return toAnswer(results);
 }
 
 interface Batch extends BatchSetup {
@@ -98,11 +111,13 @@ interface Batch extends BatchSetup {
   readonly overwrite: Overwrite;
 }
 
-/** A file that is complete in the staging folder. It stays open, to tell afterwards exactly what was put in place. */
+/** A file that is complete. It stays open, to tell afterwards exactly what was put in place. */
 interface Staged {
   readonly name: string;
   readonly place: string;
   readonly fd: number;
+  /** It has its name in the staging folder; else it has none at all yet. */
+  named: boolean;
 }
 
 /** For the answer to the main thread. */
@@ -114,17 +129,53 @@ export function batchError(error: unknown, path: string, purpose: 'read' | 'writ
 function stage(batch: Batch, name: string, entry: BatchEntry): Staged {
   const mode = (entry.mode ?? DEFAULT_FILE_MODE) & 0o777;
   const place = stagingPlace(batch, name);
-  const fd = openSync(place, CREATE, mode);
+  const unnamed = openUnnamed(batch, mode);
+  const fd = unnamed ?? openSync(place, CREATE, mode);
   try {
     for (let at = entry.start; at < entry.end; ) at += writeSync(fd, batch.content, at, entry.end - at);
     if ((mode & batch.border.umask) !== 0) fchmodSync(fd, mode);
     if (entry.mtimeNs !== undefined) setTimesExactly(fd, entry.mtimeNs);
-    return { name, place, fd };
+    return { name, place, fd, named: unnamed === null };
   } catch (error) {
     closeSync(fd);
-    unlinkIfThere(place);
+    if (unnamed === null) unlinkIfThere(place);
     throw error;
   }
+}
+
+/**
+ * A file without a name, which is put in place by giving it one: cheaper than a name in the staging folder and a rename, and
+ * nothing of it is left when the process is killed. Null where that does not work.
+ */
+function openUnnamed(batch: Batch, mode: number): number | null {
+  unnamedWorks ??= canBeNamed(batch);
+  return unnamedWorks ? openSync(batch.staging, UNNAMED, mode) : null;
+}
+
+/** Not every kernel and file system has them, and before Linux 6.10 naming one by its descriptor took a capability. */
+function canBeNamed(batch: Batch): boolean {
+  if (!canLinkUnnamed()) return false;
+  const name = `${randomUUID()}${BATCH_SUFFIX}`;
+  try {
+    const fd = openSync(batch.staging, UNNAMED, 0o600);
+    try {
+      if (!linkUnnamed(fd, batch.stagingFd, name)) return false;
+    } finally {
+      closeSync(fd);
+    }
+    unlinkSync(stagingPlace(batch, name));
+    return true;
+  } catch {
+    // What is really wrong the named way will say.
+    return false;
+  }
+}
+
+/** A named file can be renamed over another, which one without a name cannot. */
+function giveName(batch: Batch, staged: Staged): void {
+  if (staged.named) return;
+  if (!linkUnnamed(staged.fd, batch.stagingFd, staged.name)) throw storeError({ code: 'EIO' }, staged.name, 'write');
+  staged.named = true;
 }
 
 function putInPlace(batch: Batch, entry: BatchEntry, staged: Staged | null, stagingName: string): Entry {
@@ -151,14 +202,16 @@ function putInPlace(batch: Batch, entry: BatchEntry, staged: Staged | null, stag
 
 function putFile(batch: Batch, staged: Staged, folder: BatchFolder, entry: BatchEntry): void {
   const name = baseName(entry.path);
-  if (batch.overwrite === 'always') {
-    if (isPlainUtf8(name) && renameBetween(batch.stagingFd, staged.name, folder.fd, name)) return;
-    renameSync(staged.place, folder.child(name));
-    return;
+  const plain = isPlainUtf8(name);
+  if (batch.overwrite !== 'always') {
+    assertMayReplaceNow(folder.child(name), entry, batch.overwrite, fstatSync(staged.fd, { bigint: true }).mtimeNs);
   }
+  // Never over another: right for all three ways of overwriting, as long as the name is free.
+  if (plain && !staged.named && linkUnnamed(staged.fd, folder.fd, name)) return;
+  giveName(batch, staged);
   const place = folder.child(name);
-  assertMayReplaceNow(place, entry, batch.overwrite, fstatSync(staged.fd, { bigint: true }).mtimeNs);
-  if (batch.overwrite === 'newer') renameSync(staged.place, place);
+  if (batch.overwrite === 'always' && plain && renameBetween(batch.stagingFd, staged.name, folder.fd, name)) return;
+  if (batch.overwrite !== 'never') renameSync(staged.place, place);
   else if (!renameWithoutReplacing(staged.place, place)) {
     linkSync(staged.place, place);
     unlinkSync(staged.place);
@@ -240,5 +293,9 @@ function unlinkIfThere(place: PathLike): void {
 }
 
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+/** open(2), O_TMPFILE with the O_DIRECTORY that is part of it: Node does not name it. */
+const UNNAMED = constants.O_WRONLY | 0o20000000 | (constants.O_DIRECTORY ?? 0);
+/** Null until it has been tried: the staging folder stays on one file system as long as the thread lives. */
+let unnamedWorks: boolean | null = null;
 /** Files with this suffix are left over from a process that was killed: nobody knows of them. */
 export const BATCH_SUFFIX = '.batch';

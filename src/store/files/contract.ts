@@ -101,6 +101,7 @@ export interface FileStore {
   /**
    * Stores many small entries with one group sync instead of one each. Every file is published whole or not at all, on its
    * own: one that fails does not stop the others. Returns, in order, the entry or the error.
+   * The bytes stay as they are until it has settled: those in a SharedArrayBuffer are read where they lie, without a copy.
    */
   putMany(entries: readonly SmallEntry[], overwrite: Overwrite): Promise<(Entry | Error)[]>;
   /** Reads many small files at once; each at most `maxBytes` (`body_too_large` otherwise). In order: bytes and entry, or the error. */

@@ -53,7 +53,22 @@ export function renameBetween(fromFolder: number, from: string, toFolder: number
   return renameat !== null && renameat(fromFolder, from, toFolder, to) === 0;
 }
 
+/**
+ * Gives a file that was opened without a name (open(2), O_TMPFILE) one in an open folder, in one step and never over another
+ * (linkat(2) with AT_EMPTY_PATH, Linux). False when it did not happen, for whatever reason. The name is plain UTF-8.
+ */
+export function linkUnnamed(fd: number, folder: number, name: string): boolean {
+  const linkat = native().linkat;
+  return linkat !== null && linkat(fd, '', folder, name, AT_EMPTY_PATH) === 0;
+}
+
+/** True when `linkUnnamed` can be called; the kernel and the file system may still refuse. */
+export function canLinkUnnamed(): boolean {
+  return native().linkat !== null;
+}
+
 interface Native {
+  readonly linkat: ((fd: number, from: string, folder: number, to: string, flags: number) => number) | null;
   readonly renameat: ((fromFolder: number, from: string, toFolder: number, to: string) => number) | null;
   readonly futimens: ((fd: number, times: Buffer) => number) | null;
   readonly utimensat: ((folder: number, path: Buffer, times: Buffer, flags: number) => number) | null;
@@ -69,7 +84,7 @@ function native(): Native {
 }
 
 function load(): Native {
-  const none: Native = { renameat: null, futimens: null, utimensat: null, syncfs: null, renameat2: null };
+  const none: Native = { linkat: null, renameat: null, futimens: null, utimensat: null, syncfs: null, renameat2: null };
   const linux = process.platform === 'linux';
   // struct timespec is two 64-bit numbers only on 64-bit machines.
   if (!(linux || process.platform === 'darwin') || !WORD_64.has(process.arch)) return none;
@@ -86,6 +101,7 @@ function load(): Native {
       }
     };
     return {
+      linkat: linux ? bind('linkat', ['i32', 'string', 'i32', 'string', 'i32']) : null,
       renameat: bind('renameat', ['i32', 'string', 'i32', 'string']),
       futimens: bind('futimens', ['i32', 'buffer']),
       utimensat: linux ? bind('utimensat', ['i32', 'buffer', 'buffer', 'i32']) : null,
@@ -132,4 +148,5 @@ const NUL = Buffer.alloc(1);
 const WORD_64 = new Set(['x64', 'arm64', 'riscv64', 'ppc64', 's390x', 'loong64']);
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_EMPTY_PATH = 0x1000;
 const RENAME_NOREPLACE = 1;
