@@ -1,0 +1,183 @@
+/** A lane as the main thread sees it: its streams as sockets, its state as the thread told it last. */
+import { EventEmitter } from 'node:events';
+import type { LanePolicy, LaneSnapshot, PathState } from '../../core/lane/contract.ts';
+import { LaneSocket, type SocketLane } from './lane-socket.ts';
+import type { FromThread, LaneFigures } from './thread-messages.ts';
+import { ABANDON, CONSUMED, DATA, END, ENDED, OPEN, RESET, SENT, STREAM, WAS_RESET, WRITE } from './thread-messages.ts';
+import type { ThreadHost } from './worker-host.ts';
+
+export interface LanePathInfo {
+  readonly state: PathState;
+  /** The peer's address on this path. */
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface LaneLinkEvents {
+  /** Once: nothing more will come. */
+  closed: [reason: string, byPeer: boolean];
+  path: [pathId: number, info: LanePathInfo];
+}
+
+export class LaneLink extends EventEmitter<LaneLinkEvents> {
+  readonly laneId: string;
+  readonly paths = new Map<number, LanePathInfo>();
+  closed = false;
+  private readonly host: ThreadHost;
+  private readonly key: number;
+  private readonly role: 'client' | 'server';
+  private readonly sockets = new Map<number, LaneSocket>();
+  private readonly socketLane: SocketLane;
+  private readonly onStream: ((socket: LaneSocket) => void) | null;
+  private nextStream: number;
+  private last: LaneSnapshot | null = null;
+  private lastFigures: LaneFigures | null = null;
+  private remote: { host: string; port: number } | null = null;
+
+  /** `onStream` takes the streams that the peer opens; without it they are given up. */
+  constructor(
+    host: ThreadHost,
+    key: number,
+    options: { laneId: string; role: 'client' | 'server'; onStream?: (socket: LaneSocket) => void },
+  ) {
+    super();
+    this.host = host;
+    this.key = key;
+    this.laneId = options.laneId;
+    this.role = options.role;
+    this.nextStream = options.role === 'client' ? 0 : 1;
+    this.onStream = options.onStream ?? null;
+    const { queue } = host;
+    const add = (operation: number, stream: number, value: number): void => {
+      if (!this.closed) queue.add(operation, key, stream, value);
+      host.flushSoon();
+    };
+    const link = this;
+    this.socketLane = {
+      write(stream, bytes) {
+        if (!link.closed) queue.addBytes(WRITE, key, stream, bytes);
+        host.flushSoon();
+      },
+      end: (stream) => add(END, stream, 0),
+      reset: (stream) => add(RESET, stream, 0),
+      abandon: (stream) => add(ABANDON, stream, 0),
+      consumed: (stream, bytes) => add(CONSUMED, stream, bytes),
+      forget: (stream) => void this.sockets.delete(stream),
+      hold: () => host.hold(),
+      release: () => host.release(),
+      get remoteAddress() {
+        return link.remote?.host;
+      },
+      get remotePort() {
+        return link.remote?.port;
+      },
+    };
+  }
+
+  /** A new stream. It costs no round trip; what is written goes out with the next packets. */
+  connect(): LaneSocket {
+    const stream = this.nextStream;
+    this.nextStream += 2;
+    const socket = new LaneSocket(this.socketLane, stream, { allowHalfOpen: false });
+    if (this.closed) socket.handleReset('The lane is closed.');
+    else {
+      this.host.queue.add(OPEN, this.key, stream, 0);
+      this.sockets.set(stream, socket);
+      this.host.flushSoon();
+    }
+    return socket;
+  }
+
+  /** As it was some quarter of a second ago; null: the lane is younger. */
+  stats(): LaneSnapshot | null {
+    return this.last;
+  }
+
+  /** What the driver counts. */
+  figures(): LaneFigures | null {
+    return this.lastFigures;
+  }
+
+  /** The peer's current address. */
+  get remoteAddress(): string | undefined {
+    return this.remote?.host;
+  }
+
+  setPolicy(policy: LanePolicy): void {
+    this.host.post({ op: 'policy', lane: this.key, policy });
+  }
+
+  /** Most bytes a second on the wire; Infinity: no cap. */
+  setCap(bytesPerSecond: number): void {
+    this.host.post({ op: 'cap', lane: this.key, bytesPerSecond });
+  }
+
+  /** The last 30 s of the lane's trace, a JSON text for each event. */
+  recentTrace(): Promise<readonly string[]> {
+    return this.host.recentTrace(this.key);
+  }
+
+  /** Ends every stream and the lane. Resolves when the thread has let it go. */
+  close(reason = 'closed'): Promise<void> {
+    if (this.closed) return Promise.resolve();
+    // What was written a moment ago goes first.
+    this.host.flush();
+    this.host.post({ op: 'close', lane: this.key, reason });
+    return new Promise((resolve) => this.once('closed', () => resolve()));
+  }
+
+  /** The host's: something about this lane. */
+  handleMessage(message: FromThread): void {
+    switch (message.op) {
+      case 'address':
+        this.remote = { host: message.host, port: message.port };
+        break;
+      case 'path': {
+        const { pathId, state, host, port } = message;
+        const info = { state, host, port };
+        this.paths.set(pathId, info);
+        if (state === 'active' || this.remote === null) this.remote = { host, port };
+        this.emit('path', pathId, info);
+        break;
+      }
+      case 'snapshot':
+        this.last = message.snapshot;
+        this.lastFigures = message.figures;
+        break;
+      case 'closed':
+        this.end(message.reason, message.byPeer);
+    }
+  }
+
+  handleItem(operation: number, stream: number, value: number | Uint8Array): void {
+    if (operation === STREAM) {
+      this.accept(stream);
+      return;
+    }
+    const socket = this.sockets.get(stream);
+    if (!socket) return;
+    if (operation === DATA) socket.handleData(value as Uint8Array);
+    else if (operation === SENT) socket.handleSent(value as number);
+    else if (operation === ENDED) socket.handleEnd();
+    else if (operation === WAS_RESET) socket.handleReset();
+  }
+
+  /** The lane is no more. */
+  end(reason: string, byPeer: boolean): void {
+    if (this.closed) return;
+    this.closed = true;
+    for (const socket of [...this.sockets.values()]) socket.handleReset(`The lane is closed: ${reason}.`);
+    this.host.remove(this.key);
+    this.emit('closed', reason, byPeer);
+  }
+
+  private accept(stream: number): void {
+    if (!this.onStream) {
+      this.socketLane.reset(stream);
+      return;
+    }
+    const socket = new LaneSocket(this.socketLane, stream, { allowHalfOpen: this.role === 'server' });
+    this.sockets.set(stream, socket);
+    this.onStream(socket);
+  }
+}

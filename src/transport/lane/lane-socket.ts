@@ -1,0 +1,228 @@
+/**
+ * A stream of a lane as a socket: Node's http client and http.Server work on it as on one of TCP. Bytes cross to the lane's
+ * thread in buffers that change hands; what is written is copied once, because its owner may use it again when told so.
+ */
+import { Duplex } from 'node:stream';
+import type { LanePolicy } from '../../core/lane/contract.ts';
+
+/** What a socket needs of the lane that it belongs to. */
+export interface SocketLane {
+  write(stream: number, bytes: Uint8Array<ArrayBuffer>): void;
+  end(stream: number): void;
+  reset(stream: number): void;
+  abandon(stream: number): void;
+  consumed(stream: number, bytes: number): void;
+  /** The socket is gone. */
+  forget(stream: number): void;
+  /** The process should stay for this socket, or not any more. */
+  hold(): void;
+  release(): void;
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
+  readonly policy?: LanePolicy;
+}
+
+export class LaneSocket extends Duplex {
+  readonly connecting = false;
+  readonly pending = false;
+  /** Number of the stream in its lane. */
+  readonly streamId: number;
+  bytesRead = 0;
+  timeout = 0;
+  private readonly lane: SocketLane;
+  /** Came from the lane and was not yet taken by the reader. */
+  private readonly incoming: Uint8Array[] = [];
+  private wantsMore = false;
+  private peerEnded = false;
+  /** Given to the thread and still in its queue. */
+  private queuedBytes = 0;
+  private sentBytes = 0;
+  private held: (() => void) | null = null;
+  private consumedBytes = 0;
+  private idle: NodeJS.Timeout | null = null;
+  private holds = false;
+  private gone = false;
+
+  constructor(lane: SocketLane, streamId: number, options: { allowHalfOpen: boolean }) {
+    super({ ...options, highWaterMark: HIGH_WATER_BYTES });
+    this.lane = lane;
+    this.streamId = streamId;
+    this.ref();
+  }
+
+  /** Bytes that have left for the network, and those that wait in this stream. */
+  get bytesWritten(): number {
+    return this.sentBytes + this.writableLength;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.lane.remoteAddress;
+  }
+
+  get remotePort(): number | undefined {
+    return this.lane.remotePort;
+  }
+
+  get remoteFamily(): string | undefined {
+    const { remoteAddress } = this;
+    return remoteAddress === undefined ? undefined : remoteAddress.includes(':') ? 'IPv6' : 'IPv4';
+  }
+
+  get readyState(): 'open' | 'readOnly' | 'writeOnly' | 'closed' {
+    if (this.destroyed) return 'closed';
+    if (this.readable) return this.writable ? 'open' : 'readOnly';
+    return this.writable ? 'writeOnly' : 'closed';
+  }
+
+  /** The lane sends at once what there is. */
+  setNoDelay(): this {
+    return this;
+  }
+
+  /** The lane keeps itself alive. */
+  setKeepAlive(): this {
+    return this;
+  }
+
+  /** As of net.Socket: 'timeout' after so long without a byte either way; 0: never. */
+  setTimeout(timeoutMs: number, listener?: () => void): this {
+    this.timeout = timeoutMs;
+    if (this.idle) clearTimeout(this.idle);
+    this.idle = null;
+    if (listener) {
+      if (timeoutMs === 0) this.off('timeout', listener);
+      else this.once('timeout', listener);
+    }
+    if (timeoutMs > 0 && !this.destroyed) this.idle = setTimeout(() => this.emit('timeout'), timeoutMs).unref();
+    return this;
+  }
+
+  ref(): this {
+    if (!this.holds && !this.gone) {
+      this.holds = true;
+      this.lane.hold();
+    }
+    return this;
+  }
+
+  unref(): this {
+    if (this.holds) {
+      this.holds = false;
+      this.lane.release();
+    }
+    return this;
+  }
+
+  /** Ends what is written, and is destroyed when that has gone. */
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once('finish', () => this.destroy());
+  }
+
+  /** The lane's: bytes came. */
+  handleData(bytes: Uint8Array): void {
+    this.idle?.refresh();
+    this.bytesRead += bytes.length;
+    this.incoming.push(bytes);
+    if (this.wantsMore) this._read();
+  }
+
+  /** The lane's: the peer writes no more. */
+  handleEnd(): void {
+    this.peerEnded = true;
+    if (this.wantsMore) this._read();
+  }
+
+  /** The lane's: the peer gave the stream up, or the lane is no more. */
+  handleReset(message = 'The peer gave the stream up.'): void {
+    this.peerEnded = true;
+    this.gone = true;
+    this.destroy(Object.assign(new Error(message), { code: 'ECONNRESET', syscall: 'read' }));
+  }
+
+  /** The lane's: so many bytes have left its queue. */
+  handleSent(bytes: number): void {
+    this.idle?.refresh();
+    this.queuedBytes -= bytes;
+    this.sentBytes += bytes;
+    if (this.held && this.queuedBytes <= WRITE_AHEAD_BYTES / 2) {
+      const done = this.held;
+      this.held = null;
+      done();
+    }
+  }
+
+  override _read(): void {
+    this.wantsMore = true;
+    while (this.wantsMore) {
+      const bytes = this.incoming.shift();
+      if (!bytes) break;
+      this.wantsMore = this.push(Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length));
+      this.consumedBytes += bytes.length;
+    }
+    if (this.consumedBytes >= CONSUMED_STEP_BYTES || (this.consumedBytes > 0 && this.incoming.length === 0)) {
+      this.lane.consumed(this.streamId, this.consumedBytes);
+      this.consumedBytes = 0;
+    }
+    if (this.peerEnded && this.wantsMore && this.incoming.length === 0) {
+      this.wantsMore = false;
+      this.push(null);
+    }
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.give([chunk], chunk.length, done);
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    let bytes = 0;
+    for (const { chunk } of chunks) bytes += chunk.length;
+    this.give(
+      chunks.map(({ chunk }) => chunk),
+      bytes,
+      done,
+    );
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.lane.end(this.streamId);
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    if (this.idle) clearTimeout(this.idle);
+    this.unref();
+    if (!this.gone) {
+      this.gone = true;
+      if (!this.writableFinished || error) this.lane.reset(this.streamId);
+      else if (!this.peerEnded) this.lane.abandon(this.streamId);
+    }
+    this.lane.forget(this.streamId);
+    this.incoming.length = 0;
+    this.held = null;
+    done(error);
+  }
+
+  /** `done` is called when the thread's queue has room for more. */
+  private give(chunks: readonly Buffer[], bytes: number, done: (error?: Error | null) => void): void {
+    this.idle?.refresh();
+    if (bytes > 0) {
+      const copy = new Uint8Array(bytes);
+      let at = 0;
+      for (const chunk of chunks) {
+        copy.set(chunk, at);
+        at += chunk.length;
+      }
+      this.lane.write(this.streamId, copy);
+      this.queuedBytes += bytes;
+    }
+    if (this.queuedBytes <= WRITE_AHEAD_BYTES) done();
+    else this.held = done;
+  }
+}
+
+const HIGH_WATER_BYTES = 256 * 1024;
+/** Enough for the thread to be busy while this one is, and little enough that nobody's progress is a fiction. */
+const WRITE_AHEAD_BYTES = 1 << 20;
+const CONSUMED_STEP_BYTES = 256 * 1024;

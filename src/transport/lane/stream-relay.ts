@@ -1,0 +1,89 @@
+/** Carries the bytes of streams between lanes and the main thread. */
+import type { LaneEvent } from '../../core/lane/contract.ts';
+import type { DrivenLane } from './driven-lane.ts';
+import {
+  ABANDON,
+  CONSUMED,
+  DATA,
+  END,
+  ENDED,
+  type FromThread,
+  ITEM_VALUES,
+  ItemQueue,
+  OPEN,
+  RESET,
+  SENT,
+  STREAM,
+  type StreamItems,
+  WAS_RESET,
+  WRITE,
+} from './thread-messages.ts';
+
+export class StreamRelay {
+  private readonly lanes: ReadonlyMap<number, DrivenLane>;
+  private readonly post: (message: FromThread, transfer: ArrayBuffer[]) => void;
+  private readonly queue = new ItemQueue();
+
+  constructor(lanes: ReadonlyMap<number, DrivenLane>, post: (message: FromThread, transfer: ArrayBuffer[]) => void) {
+    this.lanes = lanes;
+    this.post = post;
+  }
+
+  handleItems(items: StreamItems): void {
+    for (let i = 0; i < items.length; i += ITEM_VALUES) {
+      const driven = this.lanes.get(items[i + 1] as number);
+      // A lane that is closed has told so; what was under way to it is void.
+      if (!driven || driven.closed) continue;
+      const stream = items[i + 2] as number;
+      const value = items[i + 3];
+      const { lane } = driven;
+      switch (items[i]) {
+        case OPEN:
+          if (lane.openStream() !== stream) throw new Error('The two threads number streams differently.');
+          break;
+        case WRITE:
+          lane.write(stream, value as Uint8Array);
+          break;
+        case END:
+          lane.end(stream);
+          break;
+        case RESET:
+          lane.reset(stream);
+          driven.abandoned.delete(stream);
+          break;
+        case CONSUMED:
+          lane.consumed(stream, value as number);
+          break;
+        case ABANDON:
+          driven.abandoned.add(stream);
+          break;
+      }
+    }
+  }
+
+  handleEvent(driven: DrivenLane, event: Extract<LaneEvent, { id: number }>): void {
+    const { id } = event;
+    if (driven.abandoned.has(id)) {
+      // The peer gets no credit for what nobody reads, and so stops by itself.
+      if (event.type === 'end' || event.type === 'reset') driven.abandoned.delete(id);
+      return;
+    }
+    if (event.type === 'data') this.queue.addBytes(DATA, driven.key, id, ownBytes(event.bytes, event.exclusive));
+    else if (event.type === 'sent') this.queue.add(SENT, driven.key, id, event.bytes);
+    else this.queue.add(EVENTS[event.type], driven.key, id, 0);
+  }
+
+  flush(): void {
+    this.queue.flush(this.post);
+  }
+}
+
+/** Bytes whose buffer can be handed over: those of others, and a few in a large buffer, are copied. */
+function ownBytes(bytes: Uint8Array, exclusive: boolean): Uint8Array<ArrayBuffer> {
+  const { buffer } = bytes;
+  if (exclusive && buffer instanceof ArrayBuffer && 2 * bytes.length >= buffer.byteLength)
+    return bytes as Uint8Array<ArrayBuffer>;
+  return new Uint8Array(bytes);
+}
+
+const EVENTS = { stream: STREAM, end: ENDED, reset: WAS_RESET } as const;

@@ -1,0 +1,117 @@
+/**
+ * When the lane's thread works: at datagrams, at messages and at the instants that lanes ask for. With system calls at hand it
+ * waits in ppoll(2), to the microsecond; otherwise by Node's timers, to the millisecond, and lanes catch up by elapsed time.
+ */
+import type { Us } from '../../core/lane/contract.ts';
+import type { NativePoller } from './linux-sockets.ts';
+
+export interface ThreadLoopOptions {
+  readonly nowUs: () => Us;
+  /** Null: by Node's timers. */
+  readonly poller: NativePoller | null;
+  /** Does all that is due; `lagUs` is how late it is. Says when it is wanted next (Infinity: when something comes), and whether packets moved. */
+  readonly step: (nowUs: Us, lagUs: Us) => StepResult;
+}
+
+export interface StepResult {
+  wakeUs: Us;
+  /** Datagrams came or went: more will follow, and are cheaper by the dozen. */
+  busy: boolean;
+}
+
+export interface ThreadLoop {
+  /** Something was put in the queue by a message or a socket. */
+  wake(): void;
+  /** Whether there is anything to wait for but messages. */
+  setActive(active: boolean): void;
+}
+
+export function createThreadLoop(options: ThreadLoopOptions): ThreadLoop {
+  return options.poller ? pollingLoop(options, options.poller) : timerLoop(options);
+}
+
+function pollingLoop({ nowUs, step }: ThreadLoopOptions, poller: NativePoller): ThreadLoop {
+  let active = false;
+  let scheduled = false;
+  let woken = false;
+  let result: StepResult = { wakeUs: Infinity, busy: false };
+  let endedUs = nowUs();
+  let gatherUntilUs = 0;
+  let lateUs = 0;
+
+  function turn(): void {
+    scheduled = false;
+    if (!woken && (active || result.wakeUs !== Infinity)) wait();
+    woken = false;
+    const beganUs = nowUs();
+    // In traffic, packets are gathered for a moment; messages still get through.
+    gatherUntilUs = beganUs + GATHER_US;
+    result = step(beganUs, lateUs);
+    endedUs = nowUs();
+    lateUs = endedUs - beganUs;
+    // One turn of the event loop, for messages; then it waits again.
+    if (active || result.wakeUs !== Infinity) schedule();
+  }
+
+  function wait(): void {
+    const startUs = nowUs();
+    const { wakeUs, busy } = result;
+    const gathers = busy && gatherUntilUs > startUs;
+    const dueUs = Math.max(endedUs, gathers ? gatherUntilUs : wakeUs);
+    if (dueUs > startUs) poller.wait(dueUs - startUs, !gathers);
+    if (dueUs !== Infinity) lateUs = Math.max(lateUs, nowUs() - dueUs);
+  }
+
+  function schedule(): void {
+    if (scheduled) return;
+    scheduled = true;
+    setImmediate(turn);
+  }
+
+  return {
+    wake() {
+      woken = true;
+      schedule();
+    },
+    setActive(on) {
+      active = on;
+      if (on) schedule();
+    },
+  };
+}
+
+function timerLoop({ nowUs, step }: ThreadLoopOptions): ThreadLoop {
+  let timer: NodeJS.Timeout | null = null;
+  let scheduled = false;
+  let dueUs: Us = Infinity;
+  let endedUs = nowUs();
+
+  function turn(): void {
+    scheduled = false;
+    if (timer) clearTimeout(timer);
+    timer = null;
+    const beganUs = nowUs();
+    const lateUs = Math.max(0, beganUs - Math.max(dueUs, endedUs));
+    const { wakeUs } = step(beganUs, dueUs === Infinity ? 0 : lateUs);
+    endedUs = nowUs();
+    dueUs = wakeUs;
+    if (wakeUs === Infinity) return;
+    const waitMs = (wakeUs - endedUs) / 1000;
+    if (waitMs <= 0) dueUs = endedUs;
+    // A timer of less than a millisecond is one of a millisecond.
+    timer = setTimeout(turn, Math.min(Math.max(1, waitMs), LONGEST_TIMER_MS));
+  }
+
+  return {
+    wake() {
+      if (scheduled) return;
+      scheduled = true;
+      setImmediate(turn);
+    },
+    setActive() {},
+  };
+}
+
+/** Short against every delay that the rate control measures, and long enough for several packets at 100 Mbit/s. */
+const GATHER_US = 500;
+const LONGEST_TIMER_MS = 1000;

@@ -1,0 +1,264 @@
+/** The lane's thread: sockets, lanes, and what the main thread tells them and hears of them. */
+import { performance } from 'node:perf_hooks';
+import type { createLane } from '../../core/lane/connection.ts';
+import type { LaneEvent, Us } from '../../core/lane/contract.ts';
+import { newHeader, readHeader } from '../../core/lane/wire.ts';
+import type { PeerAddress } from './address.ts';
+import { ClientRoutes } from './client-routes.ts';
+import { ConnectionIds } from './connection-ids.ts';
+import { DrivenLane } from './driven-lane.ts';
+import { linuxSockets, NativePoller } from './linux-sockets.ts';
+import { type DatagramPort, OutgoingBatch, openPort, type ReceivedDatagram } from './port.ts';
+import { createProtection } from './protection.ts';
+import { StreamRelay } from './stream-relay.ts';
+import { createThreadLoop, type StepResult } from './thread-loop.ts';
+import type { FromThread, LaneParameters, ToThread } from './thread-messages.ts';
+import { createTrace } from './trace.ts';
+
+export interface LaneThreadOptions {
+  readonly createLane: typeof createLane;
+  readonly post: (message: FromThread, transfer?: ArrayBuffer[]) => void;
+  /** Uniform 32-bit numbers. */
+  readonly random: () => number;
+}
+
+export interface LaneThread {
+  handle(message: ToThread): void;
+}
+
+export function createLaneThread({ createLane, post, random }: LaneThreadOptions): LaneThread {
+  const nowUs = (): Us => performance.now() * 1000;
+  const sockets = linuxSockets();
+  const poller = sockets ? new NativePoller(sockets) : null;
+  const ids = new ConnectionIds<DrivenLane>();
+  const lanes = new Map<number, DrivenLane>();
+  const listeners = new Map<number, DatagramPort>();
+  const routes = new Map<number, ClientRoutes>();
+  const ports = new Set<DatagramPort>();
+  const batch = new OutgoingBatch();
+  const header = newHeader();
+  const relay = new StreamRelay(lanes, post);
+  const result: StepResult = { wakeUs: Infinity, busy: false };
+  const loop = createThreadLoop({ nowUs, poller, step });
+  /** The port whose datagrams are being handled. */
+  let receiving: DatagramPort | null = null;
+  let stepUs: Us = 0;
+
+  const environment = {
+    nowUs,
+    openPort: usePort,
+    closePort,
+    post,
+    wake: () => loop.wake(),
+  };
+
+  async function usePort(options: {
+    host: string;
+    port: number;
+    device?: string;
+    hearsRefusals: boolean;
+    segmentation: boolean;
+    onError: (code: string, address: PeerAddress | null) => void;
+  }): Promise<DatagramPort> {
+    const port = await openPort({ ...options, nowUs, onReadable: () => loop.wake() });
+    ports.add(port);
+    if (port.fd >= 0) poller?.add(port.fd);
+    loop.setActive(ports.size > 0);
+    return port;
+  }
+
+  function closePort(port: DatagramPort): void {
+    ports.delete(port);
+    if (port.fd >= 0) poller?.remove(port.fd);
+    port.close();
+    loop.setActive(ports.size > 0);
+  }
+
+  function makeLane(key: number, role: 'client' | 'server', parameters: LaneParameters): DrivenLane {
+    const { laneId, suite, secret, clientRandom, maxPaths, policy, idleMs, traceFile } = parameters;
+    const startedUs = nowUs();
+    const protection = createProtection({ role, suite, secret, clientRandom });
+    secret.fill(0);
+    const trace = createTrace({ laneId, role, file: traceFile, startedUs });
+    const lane = createLane({
+      nowUs: startedUs,
+      role,
+      policy,
+      ...optional('capBytesPerSecond', parameters.capBytesPerSecond),
+      ...optional('receiveWindowBytes', parameters.receiveWindowBytes),
+      ...optional('streamWindowBytes', parameters.streamWindowBytes),
+      ...optional('maxStreams', parameters.maxStreams),
+      wallClockUs: Date.now() * 1000,
+      random,
+      trace: (event) => trace.add(nowUs(), event),
+    });
+    const idleUs = (idleMs ?? IDLE_MS) * 1000;
+    const driven = new DrivenLane({ key, role, lane, protection, maxPaths, ids, trace, idleUs, nowUs: startedUs });
+    lanes.set(key, driven);
+    return driven;
+  }
+
+  function step(atUs: Us, lagUs: Us): StepResult {
+    stepUs = atUs;
+    result.busy = false;
+    result.wakeUs = Infinity;
+    for (const port of ports) {
+      receiving = port;
+      if (port.receive(MOST_RECEIVED, handleDatagram) > 0) result.busy = true;
+    }
+    const now = nowUs();
+    for (const driven of lanes.values()) {
+      if (lagUs > 0) driven.handleLag(now, lagUs);
+      driven.handleTimer(now);
+      // Before sending: what was received may free room for what waits, and what it carried is wanted soon.
+      pollEvents(driven);
+      const sent = driven.transmit(now, batch, MOST_SENT);
+      if (sent > 0) result.busy = true;
+      pollEvents(driven);
+      housekeep(driven, now);
+      const wakeUs = sent === MOST_SENT ? now : Math.min(driven.nextWakeUs(now), now + LONGEST_SLEEP_US);
+      if (driven.closed && (wakeUs > now + LONGEST_SLEEP_US / 2 || now > driven.heardUs + driven.idleUs)) finish(driven);
+      else result.wakeUs = Math.min(result.wakeUs, wakeUs);
+    }
+    batch.flush();
+    relay.flush();
+    return result;
+  }
+
+  function handleDatagram(datagram: ReceivedDatagram): void {
+    const { memory, at, bytes } = datagram;
+    if (!readHeader(memory.bytes.subarray(at, at + bytes), header)) return;
+    const entry = ids.find(header.idHigh, header.idLow);
+    // Nothing is answered to what is not known: who asks learns nothing, and nobody can be made to send to a third.
+    if (!entry) return;
+    const { owner, pathId } = entry;
+    const first = !owner.heard;
+    const port = receiving as DatagramPort;
+    if (!owner.handleDatagram(stepUs, header, pathId, datagram, port)) return;
+    routes.get(owner.key)?.handleAnswer(pathId, port);
+    if (!first) return;
+    if (owner.role === 'client') post({ op: 'opened', lane: owner.key });
+    else tellAddress(owner, pathId);
+  }
+
+  function pollEvents(driven: DrivenLane): void {
+    for (let event = driven.pollEvent(); event !== null; event = driven.pollEvent()) handleEvent(driven, event);
+  }
+
+  function handleEvent(driven: DrivenLane, event: LaneEvent): void {
+    if (event.type === 'moved') tellAddress(driven, event.pathId);
+    else if (event.type === 'path') {
+      const { pathId, state } = event;
+      const address = driven.paths.get(pathId)?.address;
+      post({ op: 'path', lane: driven.key, pathId, state, host: address?.host ?? '', port: address?.port ?? 0 });
+    } else if (event.type === 'closed') {
+      relay.flush();
+      post({ op: 'closed', lane: driven.key, reason: event.reason, byPeer: event.byPeer });
+    } else relay.handleEvent(driven, event);
+  }
+
+  function tellAddress(driven: DrivenLane, pathId: number): void {
+    const address = driven.paths.get(pathId)?.address;
+    if (address) post({ op: 'address', lane: driven.key, pathId, host: address.host, port: address.port });
+  }
+
+  function housekeep(driven: DrivenLane, now: Us): void {
+    if (!driven.closed && now - driven.heardUs > driven.idleUs) driven.lane.close(now, 'nothing was heard for too long');
+    if (now < driven.snapshotAtUs || driven.closed) return;
+    driven.snapshotAtUs = now + SNAPSHOT_US;
+    driven.trace.flush();
+    const port = driven.paths.values().next().value?.port;
+    post({
+      op: 'snapshot',
+      lane: driven.key,
+      snapshot: driven.lane.snapshot(now),
+      figures: {
+        receivedDatagrams: driven.receivedDatagrams,
+        sentDatagrams: driven.sentDatagrams,
+        forgedPackets: driven.forgedPackets,
+        replayedPackets: driven.replayedPackets,
+        sendErrors: { ...driven.sendErrors },
+        lagUs: driven.lagUs,
+        method: port?.method ?? '',
+        hint: port?.hint ?? null,
+      },
+    });
+    driven.lagUs = 0;
+  }
+
+  function finish(driven: DrivenLane): void {
+    batch.flush();
+    lanes.delete(driven.key);
+    driven.free();
+    routes.get(driven.key)?.close();
+    routes.delete(driven.key);
+  }
+
+  async function listen({ listener, host, port, segmentation }: Extract<ToThread, { op: 'listen' }>): Promise<void> {
+    try {
+      const onError = (code: string, address: PeerAddress | null): void => noteServerError(code, address);
+      const opened = await usePort({ host, port, segmentation, hearsRefusals: false, onError });
+      listeners.set(listener, opened);
+      post({ op: 'listening', listener, port: opened.port, hint: opened.hint, method: opened.method });
+    } catch (error) {
+      const { code = 'EIO', message } = error as NodeJS.ErrnoException;
+      post({ op: 'listen-failed', listener, code, message });
+    }
+  }
+
+  function noteServerError(code: string, address: PeerAddress | null): void {
+    for (const driven of lanes.values())
+      for (const path of driven.paths.values()) if (address && path.address.equals(address)) driven.noteSendError(code);
+  }
+
+  function handle(message: ToThread): void {
+    switch (message.op) {
+      case 'listen':
+        void listen(message);
+        break;
+      case 'unlisten': {
+        const port = listeners.get(message.listener);
+        listeners.delete(message.listener);
+        if (port) closePort(port);
+        break;
+      }
+      case 'accept':
+        makeLane(message.lane, 'server', message.parameters);
+        break;
+      case 'open': {
+        const driven = makeLane(message.lane, 'client', message.parameters);
+        routes.set(message.lane, new ClientRoutes(driven, message, environment));
+        break;
+      }
+      case 'streams':
+        relay.handleItems(message.items);
+        break;
+      default: {
+        const driven = lanes.get(message.lane);
+        if (driven) command(driven, message);
+        else if (message.op === 'recent') post({ op: 'recent', call: message.call, lines: [] });
+      }
+    }
+    loop.wake();
+  }
+
+  function command(driven: DrivenLane, message: Extract<ToThread, { op: 'close' | 'policy' | 'cap' | 'recent' }>): void {
+    if (message.op === 'close') driven.lane.close(nowUs(), message.reason);
+    else if (message.op === 'policy') driven.lane.setPolicy(message.policy);
+    else if (message.op === 'cap') driven.lane.setCap(message.bytesPerSecond);
+    else post({ op: 'recent', call: message.call, lines: driven.trace.recent(nowUs()) });
+  }
+
+  return { handle };
+}
+
+function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { [P in K]?: V });
+}
+
+const IDLE_MS = 120_000;
+/** Of one port in one step, and of one lane: then others have their turn. */
+const MOST_RECEIVED = 1024;
+const MOST_SENT = 512;
+const LONGEST_SLEEP_US = 1e6;
+const SNAPSHOT_US = 250_000;
