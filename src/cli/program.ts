@@ -26,6 +26,7 @@ const VERBS: Readonly<Record<string, () => Promise<VerbModule>>> = {
   history: () => import('./verbs/history.ts'),
   token: () => import('./verbs/token.ts'),
   doctor: () => import('./verbs/doctor.ts'),
+  bench: () => import('./verbs/bench.ts'),
   version: () => import('./verbs/version.ts'),
   completion: () => import('./verbs/completion.ts'),
 };

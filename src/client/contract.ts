@@ -11,6 +11,8 @@ import type { Priority, Role, TransferKind, TransferState } from '../store/meta/
 import type { PathInfo } from '../transport/contract.ts';
 import type { LaneWishes } from './lane.ts';
 
+export type { PathInfo } from '../transport/contract.ts';
+
 export interface ClientOptions {
   /** "https://host:port", with an optional prefix path when the server sits behind a proxy. "http://" works too, unencrypted. */
   readonly url: string;

@@ -58,6 +58,7 @@ export function createPacks(job: Job, streams: Streams, flow: Flow, limits: Pack
     const pack = current;
     if (!pack || pack.entries.length === 0) return;
     current = null;
+    size.handleFull();
     const run = send(pack)
       .catch((error: unknown) => job.stop(error))
       .finally(() => {
@@ -213,12 +214,17 @@ function fail(job: Job, entry: Packed, error: unknown): void {
 /** How long packs are: large where they take no time, shorter where one would be on its way for seconds. */
 function createPackSize(mostBytes: number, rttMs: number | null) {
   let bytes = rttMs !== null && rttMs > NEAR_MS ? Math.min(mostBytes, FIRST_FAR_BYTES) : mostBytes;
+  // The first ones are short, so that the server has something to do while the next is built.
+  let rampBytes = FIRST_BYTES;
   const shorten = () => {
     bytes = Math.max(Math.min(mostBytes, SHORTEST_BYTES), bytes / 2);
   };
   return {
     get bytes() {
-      return bytes;
+      return Math.min(bytes, rampBytes);
+    },
+    handleFull(): void {
+      rampBytes = Math.min(mostBytes, rampBytes * 2);
     },
     handleSent(sentBytes: number, tookMs: number): void {
       if (tookMs > SLOW_MS) shorten();
@@ -235,6 +241,7 @@ const MOST_MISMATCHES = 3;
 const QUESTION_BYTES = 200;
 const WORTH_ASKING = 8;
 const NEAR_MS = 20;
+const FIRST_BYTES = 256 * 1024;
 const FIRST_FAR_BYTES = 1024 * 1024;
 const SHORTEST_BYTES = 256 * 1024;
 const SLOW_MS = 4000;
