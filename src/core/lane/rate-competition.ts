@@ -47,8 +47,7 @@ export class Competition {
     this.#judge(e, drain);
     if (drain.deep) state.loss.learnDrained(m.lost, m.packets);
     else if (m.loss < state.loss.rate) state.loss.drift(m.loss, m.packets);
-    const patience = drain.queueUs > 1.5 * state.targetUs(drain.throughput) ? 2 : 3;
-    if (state.policy.kind !== 'background' && state.loss.rate < FILLABLE_LOSS && this.#fails >= patience) {
+    if (state.policy.kind !== 'background' && state.loss.rate < FILLABLE_LOSS && this.#fails >= this.#patience(e.nowUs, drain)) {
       this.#enter(e.nowUs, drain.throughput, nextPn);
       return { plan: STEADY, verdict: 'compete' };
     }
@@ -106,6 +105,12 @@ export class Competition {
   reset(): void {
     this.#fails = 0;
     this.#flat = 0;
+  }
+
+  /** How many failed drains prove a competitor: one when much of the rate was lost before, more when the queue is short. */
+  #patience(nowUs: Us, drain: DrainPlan): number {
+    if (drain.throughput < 0.6 * this.#state.carried.max(nowUs)) return 1;
+    return drain.queueUs > 1.5 * this.#state.targetUs(drain.throughput) ? 2 : 3;
   }
 
   /** True when the queue emptied (or the base delay was found to have moved). */

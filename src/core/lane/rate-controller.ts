@@ -156,6 +156,7 @@ export class RateController {
     state.delivered.clear();
     state.carried.clear();
     this.#competition.reset();
+    this.#reports.handlePathChange();
     state.minRttUs = state.srttUs;
     const rate = this.#stall.savedRate ?? state.rate;
     state.rate = alive ? Math.max(0.5 * rate, state.initialRate) : state.initialRate;
@@ -388,7 +389,7 @@ export class RateController {
   #decide(nowUs: Us): void {
     const state = this.#state;
     const interval = this.#interval;
-    const measured = this.#meter.measure(interval.first, interval.end, this.#breaks);
+    const measured = this.#meter.measure(interval.first, interval.end, this.#breaks, state.jitterUs);
     const e = takeEvidence(state, nowUs, interval, measured);
     const m = measured;
     if (interval.appLimited && m.samples > 0 && m.sendRate >= 0.95 * interval.rate * interval.gain) interval.appLimited = false;
@@ -402,11 +403,16 @@ export class RateController {
     if (this.#decisionLog) this.#decisionLog(describeDecision(e, state, decided.verdict, before));
     this.#watch(nowUs, e);
     let plan = decided.plan;
-    if (plan.kind === 'train' && state.rate * state.trainGain > this.#cap) {
-      const gain = this.#cap / state.rate;
-      plan = gain > 1.1 ? { kind: 'train', gain, lengthUs: 20_000 / (gain - 1) } : STEADY;
-    }
+    if (plan.kind === 'train' && state.rate * state.trainGain > this.#cap) plan = this.#trainToCap(this.#cap / state.rate);
     this.#interval = this.#begin(nowUs, plan);
+  }
+
+  /** A step of a few percent up to the cap needs no train. */
+  #trainToCap(gain: number): Plan {
+    if (gain > 1.1) return { kind: 'train', gain, lengthUs: 20_000 / (gain - 1) };
+    this.#state.rate = this.#cap;
+    this.#state.mode = 'cruise';
+    return STEADY;
   }
 
   #choose(e: Evidence): Decided {

@@ -128,7 +128,11 @@ export function decideAppLimited(state: RateState, e: Evidence, stale: boolean):
 /** A rate that the user commands, losses made good up to half; reached by trains, held whatever the queue. */
 export function decideFixed(state: RateState, e: Evidence, bytesPerSecond: number): Decided {
   const { interval } = e;
-  const wanted = bytesPerSecond / (1 - Math.min(state.loss.rate, 0.5));
+  // What the rails took stays taken while most is lost.
+  if (e.measured.loss > 0.5) return { plan: STEADY, verdict: 'fixed-railed' };
+  // A full queue loses packets too: those are not made good.
+  const random = e.queueUs < 2 * e.targetUs ? Math.min(state.loss.rate, 0.5) : 0;
+  const wanted = bytesPerSecond / (1 - random);
   let decided: Decided = { plan: STEADY, verdict: 'fixed' };
   if (state.mode === 'ramp' && interval.kind === 'train') decided = decideTrain(state, e);
   else if (interval.kind === 'check') decided = decideCheck(state, e, interval.reference);
@@ -163,7 +167,8 @@ function holdQueue(state: RateState, e: Evidence): Decided {
   if (e.queueUs > Math.max(BLOATED_US, 2 * state.minRttUs)) state.rate = e.throughput * 0.5;
   else {
     const error = (e.targetUs - predictedQueueUs(state, e)) / cycleUs(state, e);
-    state.rate = e.throughput * (1 + Math.max(-0.5, Math.min(0.1, (error < 0 ? 0.7 : 0.5) * error)));
+    const step = Math.max(-0.5, Math.min(0.1, (error < 0 ? 0.7 : 0.5) * error));
+    state.rate = e.throughput * (1 + step - yieldShare(state, e));
   }
   const tolerance = Math.max(1000, state.jitterUs);
   const history = state.flatness;
@@ -183,6 +188,12 @@ function holdQueue(state: RateState, e: Evidence): Decided {
     return { plan: drainPlan(state, e), verdict: 'overrun' };
   }
   return { plan: STEADY, verdict: 'hold-queue' };
+}
+
+/** In the background: at a low rate our part of the queue is small, and holding it is not yielding. A queue that stays is somebody's. */
+function yieldShare(state: RateState, e: Evidence): number {
+  if (state.policy.kind !== 'background' || state.overruns < 2) return 0;
+  return 0.2 * Math.min(1, Math.max(0, e.queueUs / e.targetUs - 1));
 }
 
 /** What the last round trip already added to the queue or took from it is not seen yet (Smith's predictor). */

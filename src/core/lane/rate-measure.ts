@@ -59,11 +59,12 @@ export class IntervalMeter {
 
   /**
    * Measures packets [first, end). `breaks` are numbers of packets that were sent after a pause of ours: what was sent before
-   * and after it are regressed with one slope but apart, since the pause says nothing about the bottleneck.
+   * and after it are regressed with one slope but apart, since the pause says nothing about the bottleneck. So are those before and
+   * after a jump of the delay that is out of proportion to the usual jitter.
    */
-  measure(first: number, end: number, breaks: BreakList): Measurement {
+  measure(first: number, end: number, breaks: BreakList, jitterUs: Us): Measurement {
     this.#count(first, end);
-    this.#time(first, end, breaks);
+    this.#time(first, end, breaks, Math.max(LEAST_JUMP_US, 8 * jitterUs));
     return this.result;
   }
 
@@ -94,7 +95,7 @@ export class IntervalMeter {
     result.loss = packets > 0 ? lost / packets : 0;
   }
 
-  #time(first: number, end: number, breaks: BreakList): void {
+  #time(first: number, end: number, breaks: BreakList, jumpUs: Us): void {
     const log = this.#log;
     const half = first + ((end - first) >> 1);
     const slope = this.#slope;
@@ -105,6 +106,7 @@ export class IntervalMeter {
     let samples = 0;
     let firstDelay = Number.POSITIVE_INFINITY;
     let lastDelay = Number.POSITIVE_INFINITY;
+    let previous = Number.POSITIVE_INFINITY;
     const paused = breaks.newest >= first;
     for (let pn = first; pn < end; pn++) {
       bytes += log.wireBytes(pn);
@@ -113,6 +115,9 @@ export class IntervalMeter {
       if (Number.isNaN(arrival)) continue;
       const sent = log.sentUs(pn);
       const delay = arrival - sent;
+      // No queue grows by so much from one sample to the next: the path paused, or is another one now.
+      if (delay - previous > jumpUs) slope.split();
+      previous = delay;
       samples++;
       slope.add(bytes, arrival, sent);
       jitter.add(sent, delay);
@@ -286,6 +291,7 @@ class JitterMeter {
   }
 }
 
+const LEAST_JUMP_US = 25_000;
 const MAX_COMPRESSION = 1.4;
 const JITTER_WINDOW_US = 25_000;
 const JITTER_SAMPLES = 6;

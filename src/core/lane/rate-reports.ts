@@ -10,6 +10,8 @@ export class Reports {
   settled: number;
   /** Sent after the largest acknowledged packet: everything older has left the network. */
   pipeBytes = 0;
+  /** Delays of packets before it are of another path. */
+  #pathStart: number;
   readonly #log: PacketLog;
   readonly #state: RateState;
   /** Share of acknowledgements that came from a late receiver. */
@@ -19,6 +21,7 @@ export class Reports {
     this.#log = log;
     this.#state = state;
     this.settled = log.next;
+    this.#pathStart = log.next;
   }
 
   /** Half of what the path lets through of the newest 16 packets arrived: what was silent was the way back. */
@@ -42,10 +45,15 @@ export class Reports {
       this.pipeBytes -= log.wireBytes(pn);
       const arrival = log.arrivalUs(pn);
       if (Number.isNaN(arrival)) continue;
-      this.#state.base.observe(nowUs, arrival - log.sentUs(pn));
+      if (pn >= this.#pathStart) this.#state.base.observe(nowUs, arrival - log.sentUs(pn));
       if (discard) log.setArrival(pn, Number.NaN);
     }
     this.largest = largest;
+  }
+
+  /** From the next packet on, the way is another one. */
+  handlePathChange(): void {
+    this.#pathStart = this.#log.next;
   }
 
   settle(nowUs: Us): void {

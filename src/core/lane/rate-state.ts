@@ -226,7 +226,10 @@ export function beginInterval(state: RateState, plan: Plan, nowUs: Us, first: nu
   };
 }
 
-/** The last three decisions that lowered the rate because of a queue: did the queue notice? */
+/**
+ * The last decisions that lowered the rate because of a queue: did the queue notice? One that halves the rate or three that lower
+ * it must show in a queue that is ours.
+ */
 export class FlatDelay {
   #rates: number[] = [];
   #delays: number[] = [];
@@ -245,9 +248,9 @@ export class FlatDelay {
   }
 
   isFlat(toleranceUs: Us): boolean {
-    const [rate0 = 0, , rate2 = 0] = this.#rates;
-    const [delay0 = 0, delay1 = 0, delay2 = 0] = this.#delays;
-    if (this.#rates.length < 3 || rate2 > 0.85 * rate0) return false;
+    const [rate0 = 0, rate1 = 0, rate2 = rate1] = this.#rates;
+    const [delay0 = 0, delay1 = 0, delay2 = delay1] = this.#delays;
+    if (this.#rates.length < 2 || rate2 > (this.#rates.length < 3 ? 0.6 : 0.85) * rate0) return false;
     return Math.abs(delay2 - delay0) < toleranceUs && Math.abs(delay1 - delay0) < toleranceUs;
   }
 
