@@ -16,5 +16,5 @@ export function laneChunkBytes({ paths }: LaneSnapshot): number {
 }
 
 export const LANE_STREAMS = 6;
-const MIN_LANE_CHUNK_BYTES = 256 * 1024;
+const MIN_LANE_CHUNK_BYTES = 1024 * 1024;
 const MAX_LANE_CHUNK_BYTES = 8 * 1024 * 1024;

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { HawserError } from '../core/errors.ts';
 import type { LanePolicy } from '../core/lane/contract.ts';
+import { choosePaths } from '../transport/lane/interfaces.ts';
 import type { LaneTransport } from '../transport/lane-transport.ts';
 import type { Api } from './api-contract.ts';
 
@@ -27,18 +28,19 @@ export async function openLane(
 ): Promise<LaneTransport> {
   const clientRandom = randomBytes(32);
   const { kind } = wishes.policy ?? { kind: 'fair' };
-  const [{ openClientLane }, { choosePaths }, { createLaneTransport }] = await Promise.all([
-    import('../transport/lane/open.ts'),
-    import('../transport/lane/interfaces.ts'),
-    import('../transport/lane-transport.ts'),
-  ]);
+  // The thread that will carry it starts while the server is asked: on a long way the one hides behind the other.
+  const parts = loadParts();
+  parts.catch(() => undefined);
   const local = wishes.paths ? choosePaths(wishes.paths) : [];
-  const grant = await api.openLane({
-    clientRandom: clientRandom.toString('hex'),
-    policy: kind,
-    ...(wishes.policy?.kind === 'fixed' ? { bytesPerSecond: wishes.policy.bytesPerSecond } : {}),
-    paths: Math.max(1, local.length),
-  });
+  const [grant, { openClientLane, createLaneTransport }] = await Promise.all([
+    api.openLane({
+      clientRandom: clientRandom.toString('hex'),
+      policy: kind,
+      ...(wishes.policy?.kind === 'fixed' ? { bytesPerSecond: wishes.policy.bytesPerSecond } : {}),
+      paths: Math.max(1, local.length),
+    }),
+    parts,
+  ]);
   const { rttMs } = api.transport.info();
   const link = await openClientLane({
     laneId: grant.id,
@@ -60,6 +62,16 @@ export async function openLane(
     throw new HawserError('unreachable', `The lane to ${server.where} did not open: ${String(cause)}`, { cause });
   });
   return createLaneTransport(link, server.where);
+}
+
+async function loadParts() {
+  const [{ laneThread }, { openClientLane }, { createLaneTransport }] = await Promise.all([
+    import('../transport/lane/worker-host.ts'),
+    import('../transport/lane/open.ts'),
+    import('../transport/lane-transport.ts'),
+  ]);
+  laneThread();
+  return { openClientLane, createLaneTransport };
 }
 
 const OPEN_MS = 10_000;

@@ -1,4 +1,5 @@
 /** Starts the lane's thread and talks with it. One thread serves every lane of the process. */
+import module from 'node:module';
 import { Worker } from 'node:worker_threads';
 import { HawserError } from '../../core/errors.ts';
 import type { LaneLink } from './lane-link.ts';
@@ -29,7 +30,10 @@ export function laneThread(): ThreadHost {
 
 /** A thread of its own. `laneModule` is the URL of a module that exports `createLane`: the tests have another. */
 export function startThread(laneModule: string = LANE_MODULE): ThreadHost & { dead(): boolean; stop(): Promise<void> } {
-  const worker = new Worker(WORKER_FILE, { workerData: { laneModule }, name: 'hawser-lane' });
+  const worker = new Worker(WORKER_FILE, {
+    workerData: { laneModule, compileCache: module.getCompileCacheDir?.() },
+    name: 'hawser-lane',
+  });
   const queue = new ItemQueue();
   const links = new Map<number, LaneLink>();
   const hearers = new Map<number, (message: FromThread) => void>();
