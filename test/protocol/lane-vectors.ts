@@ -191,7 +191,7 @@ function nonceOf({ direction, pathId, packetNumber, keyPhase, kind }: PacketVect
 }
 
 function prk(phase: number): Buffer {
-  let secret = createHmac('sha256', CLIENT_RANDOM).update(SECRET).digest();
+  let secret: Buffer = createHmac('sha256', CLIENT_RANDOM).update(SECRET).digest();
   for (let i = 0; i < phase; i++) secret = expand(secret, 'next', 32);
   return secret;
 }
