@@ -207,7 +207,7 @@ export function beginInterval(state: RateState, plan: Plan, nowUs: Us, first: nu
   let lengthUs = plan.lengthUs ?? Math.max(state.srttUs / 2, 25_000, packetsUs(40, 1), 4 * state.jitterUs, 6 * state.sampleGapUs);
   if (plan.kind === 'train' && plan.gain === undefined) {
     const ramp = state.mode === 'ramp';
-    gain = ramp && 4 * rate <= SLOW_RATE ? 4 : state.trainGain;
+    gain = ramp ? RAMP_GAIN : state.trainGain;
     const noiseUs = 4 * Math.max(state.jitterUs, state.sampleGapUs);
     // The excess volume is 20 ms of queue however long the round trip, and the length covers bunched arrival times.
     const neededUs = Math.max(20_000 / Math.max(gain - 1, 0.05), packetsUs(ramp ? 32 : 16, gain), noiseUs);
@@ -264,5 +264,6 @@ const REFERENCE_RATE = 100e6 / 8;
 const BASE_TARGET_US = 10_000;
 const MIN_TARGET_US = 5000;
 const MAX_TARGET_US = 40_000;
-const SLOW_RATE = 10e6 / 8;
+/** A train's excess is 20 ms of queue whatever its gain, and 4 reaches the path's rate in half the round trips of 2. */
+const RAMP_GAIN = 4;
 const DRAIN_PERIOD_US = 5_000_000;
