@@ -97,6 +97,8 @@ export function createTries(options: RetryOptions): Tries {
         await options.whilePaused();
         return;
       }
+      // Nothing failed: there is a better way, and what the server has stays there.
+      if (error.code === 'rerouted') return;
       if (!canRetry(error)) throw error;
       // What failed on the network did so for all; what the server refuses may be this one request's own trouble, which
       // the headway of others says nothing about.

@@ -119,6 +119,7 @@ export const CODES = {
   // What only a client sees.
   unreachable: fact(0, EXIT.unreachable, 'network', true, 'The server cannot be reached'),
   stalled: fact(0, EXIT.unreachable, 'network', true, 'Nothing moved for too long'),
+  rerouted: fact(0, EXIT.unreachable, 'network', true, 'The request goes on another way'),
   protocol_error: fact(0, EXIT.failed, 'network', true, 'The answer is not one that Hawser gives'),
   certificate_changed: fact(0, EXIT.notAuthorised, 'authentication', false, 'The certificate is not the one that was pinned'),
   certificate_untrusted: fact(0, EXIT.notAuthorised, 'authentication', false, 'The certificate is not trusted'),

@@ -26,7 +26,7 @@ export function createSwitchingTransport({ https, openLane, laneOnly = false }: 
   /** Until when HTTPS is used though a lane is open. */
   let httpsUntilMs = 0;
   const meters = { https: createMeter(), lane: createMeter() };
-  const underWay = new Set<{ readonly over: 'https' | 'lane'; readonly abort: AbortController }>();
+  const underWay = new Set<{ readonly over: 'https' | 'lane'; readonly abort: AbortController; bulk: boolean }>();
   let watch: NodeJS.Timeout | null = null;
 
   function open(): Promise<LaneTransport> {
@@ -73,7 +73,7 @@ export function createSwitchingTransport({ https, openLane, laneOnly = false }: 
     if (laneOnly && !lane) await open();
     const over = choose();
     const abort = new AbortController();
-    const entry = { over, abort };
+    const entry = { over, abort, bulk: request.body !== undefined && !(request.body instanceof Uint8Array) };
     underWay.add(entry);
     const signal = request.signal ? AbortSignal.any([request.signal, abort.signal]) : abort.signal;
     const meter = meters[over];
@@ -86,6 +86,8 @@ export function createSwitchingTransport({ https, openLane, laneOnly = false }: 
       const body = request.body === undefined || request.body instanceof Uint8Array ? request.body : counted(request.body, meter);
       const response = await transport.request({ ...request, signal, ...(body === undefined ? {} : { body }) });
       openIfWorthIt();
+      // An answer that is being read carries what there is to carry; one that was not begun would have to be asked for again.
+      entry.bulk = request.method === 'GET';
       return {
         ...response,
         body: counted(response.body, meter, finish),
@@ -124,17 +126,18 @@ export function createSwitchingTransport({ https, openLane, laneOnly = false }: 
     const { rttMs } = https.info();
     if (!wanted || lane || opening || closed || rttMs === null || rttMs < NEAR_MS) return;
     wanted = false;
-    open().then(leaveSlowRequests, () => undefined);
+    open().then(leaveHttps, () => undefined);
   }
 
-  /** What crawls over TCP now is better begun again on the lane: the server keeps the blocks that it has. */
-  function leaveSlowRequests(): void {
+  /**
+   * What moves bytes over TCP is begun again on the lane, for two in one bottleneck would only be in each other's way; the server
+   * keeps the blocks that it has. A TCP that has shown for a while that it is fast may end what it is at.
+   */
+  function leaveHttps(): void {
     if (laneOnly) return;
-    const waiting = setTimeout(() => {
-      if (meters.https.recentBytesPerSecond() > CRAWL_BYTES_PER_SECOND) return;
-      for (const request of underWay) if (request.over === 'https') request.abort.abort(leftForLane());
-    }, CRAWL_MS);
-    waiting.unref();
+    const proven = meters.https.activeMs > TRIAL_MS && meters.https.bytesPerSecond > FAST_BYTES_PER_SECOND;
+    if (proven) return;
+    for (const request of underWay) if (request.over === 'https' && request.bulk) request.abort.abort(leftForLane());
   }
 }
 
@@ -143,13 +146,12 @@ function isDead(lane: LaneTransport): boolean {
   return paths?.every(({ state }) => state === 'failed') === true;
 }
 
-const laneDied = (): HawserError => new HawserError('stalled', 'Nothing comes back over the lane: going on over HTTPS.');
-const leftForLane = (): HawserError => new HawserError('stalled', 'The lane is open: going on over it.');
+const laneDied = (): HawserError => new HawserError('rerouted', 'Nothing comes back over the lane: going on over HTTPS.');
+const leftForLane = (): HawserError => new HawserError('rerouted', 'The lane is open: going on over it.');
 
 interface Meter {
   readonly activeMs: number;
   readonly bytesPerSecond: number;
-  recentBytesPerSecond(): number;
   count(bytes: number): void;
   begin(): () => void;
   reset(): void;
@@ -161,8 +163,6 @@ function createMeter(): Meter {
   let activeMs = 0;
   let running = 0;
   let sinceMs = 0;
-  let markBytes = 0;
-  let markMs = performance.now();
   const settle = (): void => {
     const now = performance.now();
     if (running > 0) activeMs += now - sinceMs;
@@ -177,13 +177,6 @@ function createMeter(): Meter {
       settle();
       return activeMs > 0 ? (bytes / activeMs) * 1000 : 0;
     },
-    recentBytesPerSecond() {
-      const now = performance.now();
-      const rate = ((bytes - markBytes) / Math.max(1, now - markMs)) * 1000;
-      markBytes = bytes;
-      markMs = now;
-      return rate;
-    },
     count(more) {
       bytes += more;
     },
@@ -196,8 +189,8 @@ function createMeter(): Meter {
       };
     },
     reset() {
-      bytes = activeMs = markBytes = 0;
-      sinceMs = markMs = performance.now();
+      bytes = activeMs = 0;
+      sinceMs = performance.now();
     },
   };
 }
@@ -219,5 +212,4 @@ const TRIAL_MS = 4_000;
 const SLOWER = 0.7;
 const AGAIN_MS = 60_000;
 const NEAR_MS = 3;
-const CRAWL_MS = 1_000;
-const CRAWL_BYTES_PER_SECOND = 1_000_000;
+const FAST_BYTES_PER_SECOND = 5_000_000;
