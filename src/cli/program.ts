@@ -27,6 +27,7 @@ const VERBS: Readonly<Record<string, () => Promise<VerbModule>>> = {
   token: () => import('./verbs/token.ts'),
   doctor: () => import('./verbs/doctor.ts'),
   bench: () => import('./verbs/bench.ts'),
+  demo: () => import('./verbs/demo.ts'),
   version: () => import('./verbs/version.ts'),
   completion: () => import('./verbs/completion.ts'),
 };
