@@ -4,7 +4,7 @@
  * nothing, and what a well-formed one tells is within the protocol's bounds and comes back when it is written and read again.
  */
 import assert from 'node:assert/strict';
-import { type AckView, MAX_ACK_SAMPLES, MAX_ACK_WINDOW } from '../../src/core/lane/ack-frame.ts';
+import { type AckSource, type AckView, MAX_ACK_SAMPLES, MAX_ACK_WINDOW } from '../../src/core/lane/ack-frame.ts';
 import { MAX_CONTROL_BYTES } from '../../src/core/lane/contract.ts';
 import { readFrames } from '../../src/core/lane/frame-reader.ts';
 import { FrameWriter } from '../../src/core/lane/frame-writer.ts';
@@ -170,7 +170,7 @@ function checkedState(state: StateView): unknown[] {
 
 function rewritingHandler(writer: FrameWriter): FrameHandler {
   return {
-    onAck: (ack) => assert.ok(writer.ack(ack.pathId, ack.sequence, ack.ackTimeUs, ack.lagMs, ack)),
+    onAck: (ack) => assert.ok(writer.ack(ack.pathId, ack.sequence, ack.ackTimeUs, ack.lagMs, sourceOf(ack))),
     onState: (state) => {
       const ranks = Uint8Array.from({ length: state.count }, (_, i) => state.rank(i));
       assert.ok(writer.state(state.completeBelow, state.start, ranks, 0, state.count));
@@ -185,6 +185,21 @@ function rewritingHandler(writer: FrameWriter): FrameHandler {
     onResetStream: (id, code) => writer.resetStream(id, code),
     onPathStatus: (id, state) => writer.pathStatus(id, state),
     onClose: (reason) => writer.close(reason),
+  };
+}
+
+function sourceOf(ack: AckView): AckSource {
+  return {
+    largest: ack.largest,
+    lowest: ack.lowest,
+    receivedTotal: ack.receivedTotal,
+    sampleCount: ack.sampleCount,
+    samplePn: (i) => ack.samplePn(i),
+    sampleUs: (i) => ack.sampleUs(i),
+    copyBitmap(into, window) {
+      into.fill(0, 0, (window + 7) >>> 3);
+      for (let i = 0; i < window; i++) if (ack.has(ack.largest - i)) into[i >>> 3] = (into[i >>> 3] as number) | (1 << (i & 7));
+    },
   };
 }
 

@@ -105,6 +105,22 @@ test('the largest possible ACK fits a control packet, and where there is less ro
   }
 });
 
+test('runs that do not fit are not written, a bitmap of the newest is if it is worth it', () => {
+  const out = new Uint8Array(200).fill(0xee);
+  const view = new AckView();
+  const whole = ackOf({ largest: 999, lowest: 0, bits: all(1000) });
+  assert.equal(writeAck(out, 0, 32, 1, 2, NOW_US, 0, whole), 32);
+  assert.equal(writeAck(out.fill(0xee), 0, 31, 1, 2, NOW_US, 0, whole), -1);
+  assert.ok(out.every((byte) => byte === 0xee));
+  const bits = Array.from({ length: 1000 }, (_, i) => i % 50 !== 49);
+  const holed = ackOf({ largest: 999, lowest: 0, bits });
+  assert.equal(writeAck(out, 0, 200, 1, 2, NOW_US, 0, holed), 30 + 40);
+  assert.equal(writeAck(out, 0, 30 + 39, 1, 2, NOW_US, 0, holed), 30 + 39);
+  assert.equal(view.read(out.subarray(0, 69), 1), 69);
+  assert.equal(view.lowest, 1000 - 39 * 8);
+  for (let pn = view.lowest; pn <= 999; pn++) assert.equal(view.has(pn), bits[999 - pn]);
+});
+
 test('an ACK that cannot be true is malformed', () => {
   const bits = [true, false, true, true, false, false, true, true, true, true];
   const { out, end } = write(ackOf({ largest: 109, lowest: 100, bits, samples: [{ pn: 107, us: NOW_US }] }));

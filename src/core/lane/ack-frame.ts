@@ -10,7 +10,7 @@ import type { Us } from './contract.ts';
 import { FRAME } from './frames.ts';
 import { readU16, readU32, readU48, writeU16, writeU32, writeU48 } from './integers.ts';
 
-/** What an ACK says: read from an account of arrivals to write a frame, and from a frame by an `AckView`. */
+/** What an ACK is written from: an account of arrivals. */
 export interface AckSource {
   readonly largest: number;
   /** Packets received since the path began, each counted once. */
@@ -26,7 +26,7 @@ export interface AckSource {
 }
 
 /** A received ACK. One object is used again: valid during the call only. */
-export class AckView implements AckSource {
+export class AckView {
   pathId = 0;
   /** Counts the ACKs of the path modulo 2^32: gaps are lost ACKs. */
   sequence = 0;
@@ -66,12 +66,6 @@ export class AckView implements AckSource {
     if (!(packetNumber >= this.lowest && packetNumber <= this.largest)) return false;
     const bit = this.largest - packetNumber;
     return (((this.bits[this.bitsAt + (bit >>> 3)] as number) >>> (bit & 7)) & 1) === 1;
-  }
-
-  copyBitmap(into: Uint8Array, window: number): void {
-    const octets = (window + 7) >>> 3;
-    for (let i = 0; i < octets; i++) into[i] = this.bits[this.bitsAt + i] as number;
-    if ((window & 7) !== 0) into[octets - 1] = (into[octets - 1] as number) & ((1 << (window & 7)) - 1);
   }
 
   /** Reads the frame whose code is at `at` - 1. Returns where it ends, or -1 when it is malformed; the view then means nothing. */
@@ -184,10 +178,10 @@ export function writeAck(
   const runBytes = bytesAsRuns(window);
   const asRuns = runBytes < (window + 7) >>> 3 && runBytes <= room;
   if (!asRuns && (window + 7) >>> 3 > room) {
+    // To whole octets, so that nothing lies behind it.
     window = Math.min(window, room * 8);
     if (window < SMALLEST_CUT_WINDOW) return -1;
   }
-  if (room < 1) return -1;
   out[at] = FRAME.ack;
   writeU32(out, at + 1, pathId);
   writeU32(out, at + 5, sequence);
@@ -257,7 +251,7 @@ function runEnd(from: number, window: number, present: boolean): number {
     }
     // The first bit from here on that differs, within this octet or not.
     const differing = (octet ^ same) >>> (to & 7);
-    if (differing !== 0) return Math.min(window, to + 31 - Math.clz32(differing & -differing));
+    if (differing !== 0) return to + 31 - Math.clz32(differing & -differing);
     to = (to | 7) + 1;
   }
   return window;
@@ -266,8 +260,6 @@ function runEnd(from: number, window: number, present: boolean): number {
 function writeBitmap(out: Uint8Array, at: number, window: number): number {
   const octets = (window + 7) >>> 3;
   for (let i = 0; i < octets; i++) out[at + i] = collected[i] as number;
-  // A window that was cut may end within an octet.
-  if ((window & 7) !== 0) out[at + octets - 1] = (collected[octets - 1] as number) & ((1 << (window & 7)) - 1);
   return at + octets;
 }
 
