@@ -15,6 +15,20 @@ export function laneChunkBytes({ paths }: LaneSnapshot): number {
   return Math.min(MAX_LANE_CHUNK_BYTES, Math.max(MIN_LANE_CHUNK_BYTES, wanted));
 }
 
+/**
+ * Sizes of requests for bytes, one after another. Streams of a lane share its rate evenly, so requests of one size that began
+ * together would end together, and the link would wait a round trip for the next ones: each is of another size.
+ */
+export function createLaneRunSizes(): () => number {
+  let phase = 0;
+  return () => {
+    phase = (phase + GOLDEN_RATIO) % 1;
+    return Math.round(LANE_RUN_BYTES * (0.5 + phase));
+  };
+}
+
+const GOLDEN_RATIO = 0.618;
+const LANE_RUN_BYTES = 4 * 1024 * 1024;
 export const LANE_STREAMS = 6;
 const MIN_LANE_CHUNK_BYTES = 1024 * 1024;
 const MAX_LANE_CHUNK_BYTES = 8 * 1024 * 1024;

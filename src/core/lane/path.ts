@@ -97,6 +97,7 @@ export class Path {
     });
     this.pacer = new Pacer(nowUs, this.controller.rateBytesPerSecond(nowUs));
     this.arrivals = new Arrivals();
+    this.arrivals.minRttUs = options.rttUs ?? INITIAL_RTT_US;
     this.nextSkip = this.skipAfter();
   }
 
@@ -281,8 +282,7 @@ export class Path {
   private forget(number: number, blocks: BlocksOut): void {
     this.log.setUnknown(number);
     this.inFlightPackets--;
-    const at = number % PACKET_LOG_SIZE;
-    blocks.handleLost(this.blocks[at] as number, this.symbols[at] as number);
+    blocks.handleUnknown(this.blocks[number % PACKET_LOG_SIZE] as number);
   }
 
   private giveUp(number: number, blocks: BlocksOut): void {

@@ -68,5 +68,16 @@ function policyOf(kind: LanePolicy['kind'], bytesPerSecond: number | undefined):
 }
 
 function laneForm({ id, owner, peer, openedMs, policy, snapshot }: OpenLane) {
-  return { id, owner, peer, opened: new Date(openedMs).toISOString(), policy: policy.kind, paths: [...(snapshot?.paths ?? [])] };
+  return {
+    id,
+    owner,
+    peer,
+    opened: new Date(openedMs).toISOString(),
+    policy: policy.kind,
+    limitedBy: snapshot?.limitedBy ?? null,
+    unacknowledgedBytes: snapshot?.unacknowledgedBytes ?? 0,
+    receivedBytes: snapshot?.receivedBytes ?? 0,
+    symbols: snapshot?.symbols ?? null,
+    paths: [...(snapshot?.paths ?? [])],
+  };
 }
