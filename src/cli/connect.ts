@@ -41,7 +41,7 @@ export async function withServer<T>(
   try {
     return await work({ client, server, paths });
   } finally {
-    client.close();
+    await client.close();
   }
 }
 

@@ -85,7 +85,7 @@ export async function runInMemory(
 }
 
 function clientWith(methods: Partial<Client>): Client {
-  const base: Partial<Client> = { close() {}, ...methods };
+  const base: Partial<Client> = { async close() {}, ...methods };
   return new Proxy(base, {
     get(target, name) {
       const method = target[name as keyof Client];

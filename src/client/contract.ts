@@ -207,5 +207,6 @@ export interface Client {
     sendBytesPerSecond: number;
     receiveBytesPerSecond: number;
   }>;
-  close(): void;
+  /** Ends what is under way. Resolves when the server knows, or soon without: waiting for it only frees things there sooner. */
+  close(): Promise<void>;
 }

@@ -17,14 +17,14 @@ export interface LaneWishes {
 }
 
 /**
- * Rejects with `unsupported` (the server is too old), lane_unavailable, too_many_lanes, policy_forbidden, and with `unreachable`
- * when no packet came back within `timeoutMs`.
+ * Rejects with `route_not_found` (the server is too old), lane_unavailable, too_many_lanes, policy_forbidden, and with
+ * `lane_unreachable` when no packet came back in time. `signal` gives up.
  */
 export async function openLane(
   api: Api,
   server: { readonly host: string; readonly where: string },
   wishes: LaneWishes = {},
-  timeoutMs = OPEN_MS,
+  signal?: AbortSignal,
 ): Promise<LaneTransport> {
   const clientRandom = randomBytes(32);
   const { kind } = wishes.policy ?? { kind: 'fair' };
@@ -33,12 +33,15 @@ export async function openLane(
   parts.catch(() => undefined);
   const local = wishes.paths ? choosePaths(wishes.paths) : [];
   const [grant, { openClientLane, createLaneTransport }] = await Promise.all([
-    api.openLane({
-      clientRandom: clientRandom.toString('hex'),
-      policy: kind,
-      ...(wishes.policy?.kind === 'fixed' ? { bytesPerSecond: wishes.policy.bytesPerSecond } : {}),
-      paths: Math.max(1, local.length),
-    }),
+    api.openLane(
+      {
+        clientRandom: clientRandom.toString('hex'),
+        policy: kind,
+        ...(wishes.policy?.kind === 'fixed' ? { bytesPerSecond: wishes.policy.bytesPerSecond } : {}),
+        paths: Math.max(1, local.length),
+      },
+      signal ? { signal } : {},
+    ),
     parts,
   ]);
   const { rttMs } = api.transport.info();
@@ -50,7 +53,9 @@ export async function openLane(
     maxPaths: grant.paths,
     policy: wishes.policy ?? { kind: 'fair' },
     endpoints: grant.endpoints.map(({ host, port }) => ({ host: host ?? server.host, port })),
-    timeoutMs,
+    // Greetings go out twenty times in this; without a round trip to go by, a satellite must do.
+    timeoutMs: rttMs === null ? MOST_OPEN_MS : Math.min(MOST_OPEN_MS, LEAST_OPEN_MS + 10 * rttMs),
+    ...(signal ? { signal } : {}),
     ...(local.length > 0 ? { local } : {}),
     ...(rttMs === null ? {} : { rttMs }),
     ...(wishes.capBytesPerSecond === undefined ? {} : { capBytesPerSecond: wishes.capBytesPerSecond }),
@@ -58,8 +63,9 @@ export async function openLane(
   }).catch((cause: unknown) => {
     // The server need not keep what nobody uses.
     api.closeLane(grant.id).catch(() => undefined);
-    if (cause instanceof HawserError) throw cause;
-    throw new HawserError('unreachable', `The lane to ${server.where} did not open: ${String(cause)}`, { cause });
+    if (!(cause instanceof HawserError)) throw cause;
+    if (cause.code !== 'unreachable') throw cause;
+    throw new HawserError('lane_unreachable', cause.message, { value: server.where, cause });
   });
   return createLaneTransport(link, server.where);
 }
@@ -74,4 +80,5 @@ async function loadParts() {
   return { openClientLane, createLaneTransport };
 }
 
-const OPEN_MS = 10_000;
+const LEAST_OPEN_MS = 4_000;
+const MOST_OPEN_MS = 10_000;

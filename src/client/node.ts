@@ -62,7 +62,7 @@ export function createClient(options: ClientOptions): Client {
     removeToken: (id) => api.removeToken(id),
 
     probe: (options) => probe(api, options),
-    close: () => transport.close(),
+    close: async () => transport.close(),
   };
 }
 
@@ -80,9 +80,9 @@ function createTransport(options: ClientOptions, access: ApiOptions): Transport 
   return createSwitchingTransport({
     https,
     laneOnly: wanted === 'lane',
-    openLane: async () => {
+    openLane: async (signal) => {
       const { openLane } = await import('./lane.ts');
-      return openLane(createApi(https, access), server, options.lane);
+      return openLane(createApi(https, access), server, options.lane, signal);
     },
   });
 }

@@ -90,6 +90,7 @@ export const CODES = {
   // Lanes (the UDP transport).
   lane_unavailable: fact(404, EXIT.failed, 'request', false, 'This server offers no lane'),
   lane_not_found: fact(404, EXIT.notFound, 'request', false, 'There is no such lane'),
+  lane_unreachable: fact(0, EXIT.unreachable, 'network', false, 'Nothing comes back over UDP'),
   too_many_lanes: fact(429, EXIT.failed, 'quota', false, 'Too many lanes are open'),
   policy_forbidden: fact(403, EXIT.failed, 'request', false, 'The server does not allow this policy'),
   // Bytes.

@@ -58,5 +58,6 @@ export interface Transport {
   info(): PathInfo;
   /** Much is about to be moved: what takes a moment to set up and pays only then may be set up now. */
   prepare?(): void;
-  close(): void;
+  /** Ends what is under way. Where there is somebody to tell, it resolves when that is done. */
+  close(): void | Promise<void>;
 }

@@ -7,21 +7,21 @@ import { createRequests } from './requests.ts';
 import { createWatchdog } from './watchdog.ts';
 
 export interface LaneTransport extends Transport {
-  /** Ends what is under way with an error that may be tried again: over another transport, say. */
-  interrupt(): void;
+  /** Resolves, with the reason, when the lane is no more. */
+  readonly closed: Promise<string>;
+  /** Resolves when the server was told, as far as that can be. */
+  close(): Promise<void>;
 }
 
 /** `where`: host:port of the server, as in the Host header over HTTPS. */
 export function createLaneTransport(link: LaneLink, where: string, most = MOST_STREAMS): LaneTransport {
   const watchdog = createWatchdog();
-  const sockets = new Set<Socket>();
+  const closed = new Promise<string>((resolve) => {
+    if (link.closed) resolve('closed');
+    else link.once('closed', resolve);
+  });
   const dialer = {
-    async dial(): Promise<Socket> {
-      const socket = link.connect() as unknown as Socket;
-      sockets.add(socket);
-      socket.once('close', () => sockets.delete(socket));
-      return socket;
-    },
+    dial: async () => link.connect() as unknown as Socket,
     tls: () => undefined,
     rttMs: () => rttMs(link),
   };
@@ -32,13 +32,11 @@ export function createLaneTransport(link: LaneLink, where: string, most = MOST_S
       const lane = link.stats();
       return { transport: 'lane', remote: where, httpVersion: '1.1', rttMs: rttMs(link), ...(lane ? { lane } : {}) };
     },
-    interrupt() {
-      for (const socket of sockets) socket.destroy(Object.assign(new Error('The lane does not move.'), { code: 'ECONNRESET' }));
-    },
-    close() {
+    closed,
+    async close() {
       connections.close();
       watchdog.close(closedError());
-      void link.close();
+      await link.close();
     },
   };
 }

@@ -1,132 +1,153 @@
 /**
  * One transport out of two: requests begin on HTTPS at once, a lane is opened beside it, and new requests go where bytes have
  * been seen to move faster. Each request lives and dies on one of them; whatever fails is tried again by whoever asked, so that
- * a change in the middle loses nothing (docs/design/lane.md).
+ * a change in the middle loses nothing.
  */
 import { performance } from 'node:perf_hooks';
 import { HawserError } from '../core/errors.ts';
 import type { PathInfo, Transport, TransportRequest, TransportResponse } from './contract.ts';
+import { interrupted } from './dial.ts';
+import { createLaneKeeper } from './lane-keeper.ts';
 import type { LaneTransport } from './lane-transport.ts';
+import { createTrafficMeter, meteredBody } from './traffic-meter.ts';
 
 export interface SwitchingOptions {
   readonly https: Transport;
-  /** Rejects with why there is no lane. */
-  readonly openLane: () => Promise<LaneTransport>;
+  /** Rejects with why there is no lane. `signal`: it is not wanted any more. */
+  readonly openLane: (signal: AbortSignal) => Promise<LaneTransport>;
   /** Requests wait for the lane, and fail when there is none. Default false: HTTPS does what the lane does not. */
   readonly laneOnly?: boolean;
+  /** Milliseconds of a clock that never jumps. */
+  readonly nowMs?: () => number;
 }
 
-export function createSwitchingTransport({ https, openLane, laneOnly = false }: SwitchingOptions): Transport {
-  let lane: LaneTransport | null = null;
-  let opening: Promise<LaneTransport> | null = null;
-  let refused: string | null = null;
-  let closed = false;
-  /** Much is to be moved, and whether a lane is worth it is not yet known. */
+interface Entry {
+  readonly over: 'https' | 'lane';
+  readonly abort: AbortController;
+  /** It carries content, rather than a question. */
+  bulk: boolean;
+}
+
+export function createSwitchingTransport(options: SwitchingOptions): Transport {
+  const { https, openLane, laneOnly = false, nowMs = () => performance.now() } = options;
+  const keeper = createLaneKeeper({ openLane, nowMs, onOpen: startReviews, onLost: stopReviews });
+  /** Much is to be moved: a lane may be worth its while. */
   let wanted = false;
   /** Until when HTTPS is used though a lane is open. */
   let httpsUntilMs = 0;
-  const meters = { https: createMeter(), lane: createMeter() };
-  const underWay = new Set<{ readonly over: 'https' | 'lane'; readonly abort: AbortController; bulk: boolean }>();
-  let watch: NodeJS.Timeout | null = null;
+  let deadSinceMs: number | null = null;
+  const meters = { https: createTrafficMeter(nowMs), lane: createTrafficMeter(nowMs) };
+  const underWay = new Set<Entry>();
+  let reviews: NodeJS.Timeout | null = null;
 
-  function open(): Promise<LaneTransport> {
-    opening ??= openLane().then(
-      (made) => {
-        if (closed) made.close();
-        lane = made;
-        refused = null;
-        watch = setInterval(review, REVIEW_MS);
-        watch.unref();
-        return made;
-      },
-      (error: unknown) => {
-        opening = null;
-        refused = error instanceof Error ? error.message : String(error);
-        throw error;
-      },
-    );
-    return opening;
+  /** The lane, when new requests are to go over it. */
+  function laneToUse(): LaneTransport | null {
+    const { lane } = keeper;
+    return lane && !isDead(lane) && nowMs() >= httpsUntilMs ? lane : null;
   }
 
-  function choose(): 'https' | 'lane' {
-    if (!lane || (!laneOnly && (isDead(lane) || performance.now() < httpsUntilMs))) return 'https';
-    return 'lane';
+  function startReviews(): void {
+    deadSinceMs = null;
+    reviews = setInterval(review, REVIEW_MS);
+    reviews.unref();
+  }
+
+  function stopReviews(): void {
+    if (reviews) clearInterval(reviews);
+    reviews = null;
   }
 
   /** Now and then: is the lane alive, and is it the faster one? */
   function review(): void {
-    if (!lane || laneOnly) return;
-    const now = performance.now();
+    const { lane } = keeper;
+    if (!lane) return;
+    const now = nowMs();
     if (isDead(lane)) {
-      for (const request of underWay) if (request.over === 'lane') request.abort.abort(laneDied());
+      deadSinceMs ??= now;
+      if (!laneOnly) leave('lane', laneDied());
+      // It may come to life again by itself; by then a new one, from another port, is the better hope.
+      if (now - deadSinceMs >= DROP_MS) keeper.drop();
       return;
     }
+    deadSinceMs = null;
     const { https: before, lane: since } = meters;
-    if (now < httpsUntilMs || since.activeMs < TRIAL_MS || before.activeMs < TRIAL_MS) return;
+    if (laneOnly || now < httpsUntilMs || since.activeMs < TRIAL_MS || before.activeMs < TRIAL_MS) return;
     if (since.bytesPerSecond < SLOWER * before.bytesPerSecond) {
       httpsUntilMs = now + AGAIN_MS;
       since.reset();
     }
   }
 
+  function leave(over: Entry['over'], reason: HawserError): void {
+    for (const request of underWay) if (request.over === over) request.abort.abort(reason);
+  }
+
   async function request(request: TransportRequest): Promise<TransportResponse> {
-    if (laneOnly && !lane) await open();
-    const over = choose();
-    const abort = new AbortController();
-    const entry = { over, abort, bulk: request.body !== undefined && !(request.body instanceof Uint8Array) };
-    underWay.add(entry);
-    const signal = request.signal ? AbortSignal.any([request.signal, abort.signal]) : abort.signal;
+    openIfWorthIt();
+    const lane = laneOnly ? await unlessAborted(keeper.open(), request.signal) : laneToUse();
+    const over = lane ? 'lane' : 'https';
     const meter = meters[over];
-    const done = meter.begin();
-    const finish = (): void => {
-      if (underWay.delete(entry)) done();
+    const abort = new AbortController();
+    const isStream = request.body !== undefined && !(request.body instanceof Uint8Array);
+    const entry: Entry = { over, abort, bulk: isStream };
+    const end = meter.begin();
+    const onAbort = (): void => abort.abort(request.signal?.reason);
+    request.signal?.addEventListener('abort', onAbort);
+    if (request.signal?.aborted) onAbort();
+    underWay.add(entry);
+    const onEnd = (): void => {
+      end();
+      underWay.delete(entry);
+      request.signal?.removeEventListener('abort', onAbort);
     };
+    /** Who gave the request up here says why; the transport only knows that somebody did. */
+    const blame = (error: unknown): unknown => (abort.signal.aborted && !request.signal?.aborted ? abort.signal.reason : error);
     try {
-      const transport = over === 'lane' ? (lane as LaneTransport) : https;
-      const body = request.body === undefined || request.body instanceof Uint8Array ? request.body : counted(request.body, meter);
-      const response = await transport.request({ ...request, signal, ...(body === undefined ? {} : { body }) });
+      const body = isStream ? { body: meteredBody(request.body as AsyncIterable<Uint8Array>, meter) } : {};
+      const response = await (lane ?? https).request({ ...request, ...body, signal: abort.signal });
       openIfWorthIt();
       // An answer that is being read carries what there is to carry; one that was not begun would have to be asked for again.
       entry.bulk = request.method === 'GET';
       return {
         ...response,
-        body: counted(response.body, meter, finish),
+        body: meteredBody(response.body, meter, { onEnd, blame }),
         cancel() {
-          finish();
+          onEnd();
           response.cancel();
         },
       };
     } catch (error) {
-      finish();
-      throw abort.signal.aborted && !request.signal?.aborted ? abort.signal.reason : error;
+      onEnd();
+      throw blame(error);
     }
   }
 
   return {
     request,
     info(): PathInfo {
-      const over = choose() === 'lane' && lane ? lane.info() : https.info();
-      return refused === null || over.lane ? over : { ...over, laneRefused: refused };
+      const lane = laneOnly ? keeper.lane : laneToUse();
+      if (lane) return lane.info();
+      const { refused } = keeper;
+      return refused === null ? https.info() : { ...https.info(), laneRefused: refused };
     },
     prepare() {
       wanted = true;
-      if (laneOnly) open().catch(() => undefined);
+      if (laneOnly) keeper.open().catch(() => undefined);
       else openIfWorthIt();
     },
-    close() {
-      closed = true;
-      if (watch) clearInterval(watch);
-      lane?.close();
-      https.close();
+    async close() {
+      stopReviews();
+      const leaving = keeper.close();
+      await https.close();
+      await leaving;
     },
   };
 
   /** Next door TCP is at its best, and costs less. How far the server is shows with the first answer. */
   function openIfWorthIt(): void {
+    if (laneOnly || !wanted || !keeper.mayOpen) return;
     const { rttMs } = https.info();
-    if (!wanted || lane || opening || closed || rttMs === null || rttMs < NEAR_MS) return;
-    wanted = false;
-    open().then(leaveHttps, () => undefined);
+    if (rttMs !== null && rttMs >= NEAR_MS) keeper.open().then(leaveHttps, () => undefined);
   }
 
   /**
@@ -134,77 +155,33 @@ export function createSwitchingTransport({ https, openLane, laneOnly = false }: 
    * keeps the blocks that it has. A TCP that has shown for a while that it is fast may end what it is at.
    */
   function leaveHttps(): void {
-    if (laneOnly) return;
     const proven = meters.https.activeMs > TRIAL_MS && meters.https.bytesPerSecond > FAST_BYTES_PER_SECOND;
     if (proven) return;
     for (const request of underWay) if (request.over === 'https' && request.bulk) request.abort.abort(leftForLane());
   }
 }
 
+/** The promise goes on for those who share it. */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(interrupted(signal));
+  signal.addEventListener('abort', onAbort);
+  if (signal.aborted) onAbort();
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
 function isDead(lane: LaneTransport): boolean {
-  const paths = lane.info().lane?.paths;
-  return paths?.every(({ state }) => state === 'failed') === true;
+  const paths = lane.info().lane?.paths ?? [];
+  return paths.length > 0 && paths.every(({ state }) => state === 'failed');
 }
 
 const laneDied = (): HawserError => new HawserError('rerouted', 'Nothing comes back over the lane: going on over HTTPS.');
 const leftForLane = (): HawserError => new HawserError('rerouted', 'The lane is open: going on over it.');
-
-interface Meter {
-  readonly activeMs: number;
-  readonly bytesPerSecond: number;
-  count(bytes: number): void;
-  begin(): () => void;
-  reset(): void;
-}
-
-/** Bytes over the time in which anything was under way. */
-function createMeter(): Meter {
-  let bytes = 0;
-  let activeMs = 0;
-  let running = 0;
-  let sinceMs = 0;
-  const settle = (): void => {
-    const now = performance.now();
-    if (running > 0) activeMs += now - sinceMs;
-    sinceMs = now;
-  };
-  return {
-    get activeMs() {
-      settle();
-      return activeMs;
-    },
-    get bytesPerSecond() {
-      settle();
-      return activeMs > 0 ? (bytes / activeMs) * 1000 : 0;
-    },
-    count(more) {
-      bytes += more;
-    },
-    begin() {
-      settle();
-      running++;
-      return () => {
-        settle();
-        running--;
-      };
-    },
-    reset() {
-      bytes = activeMs = 0;
-      sinceMs = performance.now();
-    },
-  };
-}
-
-async function* counted(body: AsyncIterable<Uint8Array>, meter: Meter, done?: () => void): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const piece of body) {
-      meter.count(piece.length);
-      yield piece;
-    }
-  } finally {
-    done?.();
-  }
-}
 
 const REVIEW_MS = 500;
 /** Both must have worked so long before they are compared. */
@@ -212,4 +189,5 @@ const TRIAL_MS = 4_000;
 const SLOWER = 0.7;
 const AGAIN_MS = 60_000;
 const NEAR_MS = 3;
+const DROP_MS = 15_000;
 const FAST_BYTES_PER_SECOND = 5_000_000;

@@ -74,7 +74,7 @@ async function measureOne(shell: Shell, server: Server, flags: Flags, transport:
     const note = signal.aborted ? `not done after ${flags.seconds} s: too slow to measure` : message;
     return { transport, rttMs: null, sendBytesPerSecond: null, receiveBytesPerSecond: null, note, path: null };
   } finally {
-    client.close();
+    await client.close();
   }
 }
 

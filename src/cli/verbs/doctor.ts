@@ -44,7 +44,7 @@ async function examine(shell: Shell, remote: string | undefined, flags: CommonFl
     printFailure(shell, failure, advice(server, failure.code));
     return failure.exit;
   } finally {
-    client.close();
+    await client.close();
   }
 }
 

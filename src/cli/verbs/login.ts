@@ -140,7 +140,7 @@ async function whoami(shell: Shell, server: Server, flags: Flags): Promise<{ id:
   try {
     return await client.whoami();
   } finally {
-    client.close();
+    await client.close();
   }
 }
 

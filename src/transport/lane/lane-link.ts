@@ -117,13 +117,19 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
     return this.host.recentTrace(this.key);
   }
 
-  /** Ends every stream and the lane. Resolves when the thread has let it go. */
+  /** Ends every stream and the lane. Resolves when the peer was sent word of it; a process that ends sooner takes the thread along. */
   close(reason = 'closed'): Promise<void> {
     if (this.closed) return Promise.resolve();
     // What was written a moment ago goes first.
     this.host.flush();
     this.host.post({ op: 'close', lane: this.key, reason });
-    return new Promise((resolve) => this.once('closed', () => resolve()));
+    this.host.hold();
+    return new Promise((resolve) => {
+      this.once('closed', () => {
+        this.host.release();
+        resolve();
+      });
+    });
   }
 
   /** The host's: something about this lane. */

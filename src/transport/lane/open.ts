@@ -49,8 +49,8 @@ export async function openClientLane(options: ClientLaneOptions): Promise<LaneLi
     await new Promise<void>((resolve, reject) => {
       const fail = (error: HawserError): void => {
         settle();
-        void link.close('given up');
-        reject(error);
+        // The server may have heard us, though we did not hear it.
+        void link.close('given up').then(() => reject(error));
       };
       const onAbort = (): void => fail(stopped(signal));
       const timer = setTimeout(() => fail(silent(where, timeoutMs)), timeoutMs);

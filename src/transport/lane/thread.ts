@@ -38,6 +38,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   const batch = new OutgoingBatch();
   const header = newHeader();
   const relay = new StreamRelay(lanes, post);
+  const farewells: FromThread[] = [];
   const result: StepResult = { wakeUs: Infinity, busy: false };
   const loop = createThreadLoop({ nowUs, poller, step });
   /** The port whose datagrams are being handled. */
@@ -122,6 +123,8 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
     }
     batch.flush();
     relay.flush();
+    // Whoever waits for this may end the process, so that the last word to the peer goes first.
+    for (const farewell of farewells.splice(0)) post(farewell);
     return result;
   }
 
@@ -151,10 +154,9 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
       const { pathId, state } = event;
       const address = driven.paths.get(pathId)?.address;
       post({ op: 'path', lane: driven.key, pathId, state, host: address?.host ?? '', port: address?.port ?? 0 });
-    } else if (event.type === 'closed') {
-      relay.flush();
-      post({ op: 'closed', lane: driven.key, reason: event.reason, byPeer: event.byPeer });
-    } else relay.handleEvent(driven, event);
+    } else if (event.type === 'closed')
+      farewells.push({ op: 'closed', lane: driven.key, reason: event.reason, byPeer: event.byPeer });
+    else relay.handleEvent(driven, event);
   }
 
   function tellAddress(driven: DrivenLane, pathId: number): void {
@@ -163,7 +165,9 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   }
 
   function housekeep(driven: DrivenLane, now: Us): void {
-    if (!driven.closed && now - driven.heardUs > driven.idleUs) driven.lane.close(now, 'nothing was heard for too long');
+    // A lane that was granted and is not used keeps a place from others.
+    const idleUs = driven.heard ? driven.idleUs : Math.min(driven.idleUs, UNUSED_US);
+    if (!driven.closed && now - driven.heardUs > idleUs) driven.lane.close(now, 'nothing was heard for too long');
     if (now < driven.snapshotAtUs || driven.closed) return;
     driven.snapshotAtUs = now + SNAPSHOT_US;
     driven.trace.flush();
@@ -257,6 +261,7 @@ function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]
 }
 
 const IDLE_MS = 120_000;
+const UNUSED_US = 20e6;
 /** Of one port in one step, and of one lane: then others have their turn. */
 const MOST_RECEIVED = 1024;
 const MOST_SENT = 512;
