@@ -67,6 +67,7 @@ export class OutgoingBatch {
   readonly ports: (DatagramPort | null)[] = new Array(SLOTS).fill(null);
   readonly addresses: (PeerAddress | null)[] = new Array(SLOTS).fill(null);
   count = 0;
+  private bulk = 0;
 
   constructor() {
     this.packets = Array.from({ length: SLOTS }, (_, slot) => {
@@ -86,6 +87,7 @@ export class OutgoingBatch {
     this.ports[slot] = port;
     this.addresses[slot] = address;
     this.bytes[slot] = bytes;
+    if (bytes >= BULK_DATAGRAM_BYTES) this.bulk++;
     this.memory.setWord(iovecStart(slot) + 8, bytes);
   }
 
@@ -95,6 +97,13 @@ export class OutgoingBatch {
     const bytes = this.bytes[slot - 1] as number;
     this.memory.bytes.copyWithin(slotStart(slot), slotStart(slot - 1), slotStart(slot - 1) + bytes);
     this.add(port, address, bytes);
+  }
+
+  /** Large datagrams since this was asked last. */
+  takeBulk(): number {
+    const { bulk } = this;
+    this.bulk = 0;
+    return bulk;
   }
 
   /** Sends all. */
@@ -134,6 +143,8 @@ const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} Mi
 /** 30 ms at 1 Gbit/s. */
 export const WANTED_RECEIVE_BYTES = 4 << 20;
 export const WANTED_SEND_BYTES = 4 << 20;
+/** Part of a transfer, rather than a request or control. */
+export const BULK_DATAGRAM_BYTES = 1200;
 const SLOT_BYTES = 1536;
 /** A millisecond at 3 Gbit/s. */
 const SLOTS = 256;

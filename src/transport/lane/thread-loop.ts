@@ -9,14 +9,14 @@ export interface ThreadLoopOptions {
   readonly nowUs: () => Us;
   /** Null: by Node's timers. */
   readonly poller: NativePoller | null;
-  /** Does all that is due; `lagUs` is how late it is. Says when it is wanted next (Infinity: when something comes), and whether packets moved. */
+  /** Does all that is due; `lagUs` is how late it is. Says when it is wanted next (Infinity: when something comes). */
   readonly step: (nowUs: Us, lagUs: Us) => StepResult;
 }
 
 export interface StepResult {
   wakeUs: Us;
-  /** Datagrams came or went: more will follow, and are cheaper by the dozen. */
-  busy: boolean;
+  /** Datagrams of full size that came or went. */
+  bulk: number;
 }
 
 export interface ThreadLoop {
@@ -34,7 +34,8 @@ function pollingLoop({ nowUs, step }: ThreadLoopOptions, poller: NativePoller): 
   let active = false;
   let scheduled = false;
   let woken = false;
-  let result: StepResult = { wakeUs: Infinity, busy: false };
+  const gathering = new Gathering(nowUs());
+  let result: StepResult = { wakeUs: Infinity, bulk: 0 };
   let endedUs = nowUs();
   let gatherUntilUs = 0;
   let lateUs = 0;
@@ -44,10 +45,9 @@ function pollingLoop({ nowUs, step }: ThreadLoopOptions, poller: NativePoller): 
     if (!woken && (active || result.wakeUs !== Infinity)) wait();
     woken = false;
     const beganUs = nowUs();
-    // In traffic, packets are gathered for a moment; messages still get through.
-    gatherUntilUs = beganUs + GATHER_US;
     result = step(beganUs, lateUs);
     endedUs = nowUs();
+    gatherUntilUs = beganUs + gathering.handleStep(beganUs, result.bulk);
     lateUs = endedUs - beganUs;
     // One turn of the event loop, for messages; then it waits again.
     if (active || result.wakeUs !== Infinity) schedule();
@@ -55,9 +55,9 @@ function pollingLoop({ nowUs, step }: ThreadLoopOptions, poller: NativePoller): 
 
   function wait(): void {
     const startUs = nowUs();
-    const { wakeUs, busy } = result;
-    const gathers = busy && gatherUntilUs > startUs;
-    const dueUs = Math.max(endedUs, gathers ? gatherUntilUs : wakeUs);
+    // Messages get through while datagrams are gathered.
+    const gathers = gatherUntilUs > startUs;
+    const dueUs = Math.max(endedUs, gathers ? gatherUntilUs : result.wakeUs);
     if (dueUs > startUs) poller.wait(dueUs - startUs, !gathers);
     if (dueUs !== Infinity) lateUs = Math.max(lateUs, nowUs() - dueUs);
   }
@@ -112,6 +112,37 @@ function timerLoop({ nowUs, step }: ThreadLoopOptions): ThreadLoop {
   };
 }
 
-/** Short against every delay that the rate control measures, and long enough for several packets at 100 Mbit/s. */
-const GATHER_US = 500;
+/**
+ * Datagrams are cheaper by the dozen. In a bulk transfer the thread lets some come together, at most for a time that is short
+ * against the delays that the rate control measures; requests and answers, which are short, are not kept waiting.
+ */
+class Gathering {
+  private sinceUs: Us;
+  private bulk = 0;
+  private gatherUs = 0;
+
+  constructor(nowUs: Us) {
+    this.sinceUs = nowUs;
+  }
+
+  /** How long after this step's beginning the next should be. */
+  handleStep(nowUs: Us, bulk: number): Us {
+    this.bulk += bulk;
+    const elapsedUs = nowUs - this.sinceUs;
+    if (elapsedUs >= PERIOD_US) {
+      const spacingUs = elapsedUs / Math.max(1, this.bulk);
+      this.gatherUs = spacingUs > SPARSE_US ? 0 : Math.min(MOST_GATHER_US, Math.max(LEAST_GATHER_US, GATHERED * spacingUs));
+      this.sinceUs = nowUs;
+      this.bulk = 0;
+    }
+    return this.gatherUs;
+  }
+}
+
+const PERIOD_US = 4000;
+const GATHERED = 16;
+const LEAST_GATHER_US = 250;
+const MOST_GATHER_US = 1000;
+/** Less than 40 Mbit/s: no work worth saving. */
+const SPARSE_US = 250;
 const LONGEST_TIMER_MS = 1000;

@@ -8,7 +8,7 @@ import { ClientRoutes } from './client-routes.ts';
 import { ConnectionIds } from './connection-ids.ts';
 import { DrivenLane } from './driven-lane.ts';
 import { linuxSockets, NativePoller } from './linux-sockets.ts';
-import { type DatagramPort, OutgoingBatch, openPort, type ReceivedDatagram } from './port.ts';
+import { BULK_DATAGRAM_BYTES, type DatagramPort, OutgoingBatch, openPort, type ReceivedDatagram } from './port.ts';
 import { createProtection } from './protection.ts';
 import { StreamRelay } from './stream-relay.ts';
 import { createThreadLoop, type StepResult } from './thread-loop.ts';
@@ -39,7 +39,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   const header = newHeader();
   const relay = new StreamRelay(lanes, post);
   const farewells: FromThread[] = [];
-  const result: StepResult = { wakeUs: Infinity, busy: false };
+  const result: StepResult = { wakeUs: Infinity, bulk: 0 };
   const loop = createThreadLoop({ nowUs, poller, step });
   /** The port whose datagrams are being handled. */
   let receiving: DatagramPort | null = null;
@@ -101,11 +101,11 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
 
   function step(atUs: Us, lagUs: Us): StepResult {
     stepUs = atUs;
-    result.busy = false;
+    result.bulk = 0;
     result.wakeUs = Infinity;
     for (const port of ports) {
       receiving = port;
-      if (port.receive(MOST_RECEIVED, handleDatagram) > 0) result.busy = true;
+      port.receive(MOST_RECEIVED, handleDatagram);
     }
     const now = nowUs();
     for (const driven of lanes.values()) {
@@ -114,7 +114,6 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
       // Before sending: what was received may free room for what waits, and what it carried is wanted soon.
       pollEvents(driven);
       const sent = driven.transmit(now, batch, MOST_SENT);
-      if (sent > 0) result.busy = true;
       pollEvents(driven);
       housekeep(driven, now);
       const wakeUs = sent === MOST_SENT ? now : Math.min(driven.nextWakeUs(now), now + LONGEST_SLEEP_US);
@@ -122,6 +121,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
       else result.wakeUs = Math.min(result.wakeUs, wakeUs);
     }
     batch.flush();
+    result.bulk += batch.takeBulk();
     relay.flush();
     // Whoever waits for this may end the process, so that the last word to the peer goes first.
     for (const farewell of farewells.splice(0)) post(farewell);
@@ -130,6 +130,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
 
   function handleDatagram(datagram: ReceivedDatagram): void {
     const { memory, at, bytes } = datagram;
+    if (bytes >= BULK_DATAGRAM_BYTES) result.bulk++;
     if (!readHeader(memory.bytes.subarray(at, at + bytes), header)) return;
     const entry = ids.find(header.idHigh, header.idLow);
     // Nothing is answered to what is not known: who asks learns nothing, and nobody can be made to send to a third.
