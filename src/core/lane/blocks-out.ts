@@ -69,7 +69,7 @@ export class BlocksOut {
   completedBytes = 0;
   private readonly ring: (OutgoingBlock | undefined)[] = new Array(RING);
   private readonly spare: OutgoingBlock[] = [];
-  /** Blocks that certainly lack symbols: less is in flight than the receiver needs. */
+  /** Blocks that certainly lack symbols, less being in flight than the receiver needs; the lowest first, for streams wait for it. */
   private readonly deficits: number[] = [];
   private readonly urgent: number[] = [];
   /** The block whose source symbols are being sent for the first time. */
@@ -211,7 +211,7 @@ export class BlocksOut {
     }
     if (wasInFlight) block.inFlight--;
     block.failureKnown = false;
-    if ((block.state[symbol] as number) & ACKED) {
+    if (block.state[symbol] === ACKED) {
       this.useless++;
     } else {
       block.state[symbol] = ACKED;
@@ -225,9 +225,16 @@ export class BlocksOut {
   handleLost(id: number, symbol: number): void {
     const block = this.get(id);
     if (!block) return;
+    if (block.state[symbol] !== ACKED) block.state[symbol] = LOST;
+    this.handleUnknown(id);
+  }
+
+  /** A packet is not in flight any more, and whether it arrived nobody says: the rank may, but not which symbols make it up. */
+  handleUnknown(id: number): void {
+    const block = this.get(id);
+    if (!block) return;
     block.inFlight--;
     block.failureKnown = false;
-    if (!((block.state[symbol] as number) & ACKED)) block.state[symbol] = LOST;
     this.noteDeficit(block);
   }
 
@@ -304,11 +311,12 @@ export class BlocksOut {
 
   private chooseFrom(block: OutgoingBlock, preferSource: boolean, into: SymbolChoice): boolean {
     into.block = block.id;
-    if (!preferSource && block.nextRepair < MAX_SYMBOLS) {
+    // A lost source symbol costs the same on the wire as repair, and no decoding. But when the receiver holds symbols that no
+    // acknowledgement told of, it may be one of those, and only a new symbol is sure to help.
+    if ((!preferSource || block.rank > block.acked) && block.nextRepair < MAX_SYMBOLS) {
       into.symbol = block.nextRepair++;
       return true;
     }
-    // A lost source symbol costs the same on the wire as repair, and no decoding.
     const lost = block.state.subarray(0, block.nextSource).indexOf(LOST);
     if (lost >= 0) {
       block.state[lost] = 0;
@@ -328,7 +336,9 @@ export class BlocksOut {
   private noteDeficit(block: OutgoingBlock): void {
     if (block.inDeficit || block.inFlight >= block.need - (block.sourceSymbols - block.nextSource)) return;
     block.inDeficit = true;
-    this.deficits.push(block.id);
+    let at = this.deficits.length;
+    while (at > 0 && (this.deficits[at - 1] as number) > block.id) at--;
+    this.deficits.splice(at, 0, block.id);
   }
 
   private finish(block: OutgoingBlock): void {

@@ -38,7 +38,10 @@ interface Dues {
   pongReceivedUs: Us;
   responseHigh: number;
   responseLow: number;
+  /** Not told even once. */
   hasResponse: boolean;
+  /** Packets that are still to carry it, for any of them may be lost. */
+  responses: number;
   challengeHigh: number;
   challengeLow: number;
   challengeUs: Us;
@@ -96,7 +99,7 @@ export class Control {
 
   noteIncomplete(nowUs: Us): void {
     if (this.stateUs !== Infinity) return;
-    this.stateUs = Math.max(nowUs, this.lastStateUs + this.stateIntervalUs());
+    this.stateUs = Math.max(nowUs, this.lastStateUs + this.stateIntervalUs(nowUs));
   }
 
   forget(path: Path): void {
@@ -155,17 +158,21 @@ export class Control {
     const allowance = Math.min(path.allowance, toCandidate ? path.candidateAllowance : Infinity);
     const budget = Math.min(MAX_CONTROL_BYTES, allowance - OVERHEAD);
     writer.reset(out, budget);
-    if (due.hasResponse && writer.pathResponse(due.responseHigh, due.responseLow)) due.hasResponse = false;
+    if (due.responses > 0 && writer.pathResponse(due.responseHigh, due.responseLow)) {
+      due.responses--;
+      due.hasResponse = false;
+    }
     if (toCandidate && path.candidate && nowUs >= path.candidate.challengeDueUs) {
       writer.pathChallenge(path.candidate.challengeHigh, path.candidate.challengeLow);
       path.candidate.challengeDueUs = nowUs + Math.max(path.controller.srttUs, MIN_CHALLENGE_US);
     }
-    if (nowUs >= due.challengeUs && writer.pathChallenge(due.challengeHigh, due.challengeLow))
+    if (due.challengeUs < Infinity && writer.pathChallenge(due.challengeHigh, due.challengeLow))
       due.challengeUs = nowUs + Math.max(path.controller.srttUs, MIN_CHALLENGE_US);
     if (due.pongId >= 0 && writer.pong(due.pongId, due.pongSentUs, nowUs - due.pongReceivedUs)) due.pongId = -1;
     const greets = nowUs >= greetUs(path, due);
     if (greets || nowUs >= due.pingUs) this.writePing(nowUs, path, due);
-    if (path.arrivals.nextAckUs() < Infinity && path.arrivals.writeAck(writer, path.id, nowUs, this.lagMs)) this.lagMs = 0;
+    // Also when it has nothing new: the one before may be lost, and on a path that is hardly ever up so are all after the news.
+    if (path.arrivals.writeAck(writer, path.id, nowUs, this.lagMs)) this.lagMs = 0;
     if (blocksIn.credit > 0 && writer.credit(blocksIn.credit)) {
       this.toldCredit = blocksIn.credit;
       this.creditUs = Infinity;
@@ -204,7 +211,7 @@ export class Control {
     for (let i = 0; i < count; i++) this.ranks[i] = blocksIn.rank(blocksIn.lowest + i);
     if (!this.writer.state(blocksIn.lowest, blocksIn.lowest, this.ranks, 0, count)) return;
     this.lastStateUs = nowUs;
-    this.stateUs = blocksIn.hasIncomplete ? nowUs + this.stateIntervalUs() : Infinity;
+    this.stateUs = blocksIn.hasIncomplete ? nowUs + this.stateIntervalUs(nowUs) : Infinity;
   }
 
   private pollClose(paths: readonly Path[], transmit: Transmit, out: Uint8Array): boolean {
@@ -243,8 +250,11 @@ export class Control {
     return this.environment.streamsIn.hasCreditToTell ? nowUs : Infinity;
   }
 
-  private stateIntervalUs(): Us {
-    return Math.max(MIN_STATE_US, (this.from?.controller.srttUs ?? 0) / 2);
+  /** Twice in a round trip; less often while nothing is heard, though never so rarely that a new address stays unknown for long. */
+  private stateIntervalUs(nowUs: Us): Us {
+    if (!this.from) return MIN_STATE_US;
+    const { controller, lastHeardUs } = this.from;
+    return Math.max(MIN_STATE_US, controller.srttUs / 2, Math.min(MAX_SILENT_STATE_US, (nowUs - lastHeardUs) / 8));
   }
 
   private due(path: Path): Dues {
@@ -262,6 +272,7 @@ export class Control {
         responseHigh: 0,
         responseLow: 0,
         hasResponse: false,
+        responses: 0,
         challengeHigh: random(),
         challengeLow: random(),
         challengeUs: Infinity,
@@ -294,6 +305,7 @@ export class Control {
         due.responseHigh = high;
         due.responseLow = low;
         due.hasResponse = true;
+        due.responses = RESPONSE_REPEATS;
       },
       onPathResponse: (high, low) => this.handleResponse(this.from as Path, high, low),
       onAckFrequency: (intervalUs) => {
@@ -309,7 +321,11 @@ export class Control {
         this.stateUs = this.nowUs;
         environment.streamsIn.repeatCredits();
       },
-      onPong: () => undefined,
+      onPong: (_id, pingSentUs, delayUs) => {
+        const rttUs = this.nowUs - pingSentUs - delayUs;
+        const { arrivals } = this.from as Path;
+        if (rttUs > 0) arrivals.minRttUs = Math.min(arrivals.minRttUs, rttUs);
+      },
       onResetStream: () => undefined,
       onPathStatus: () => undefined,
       onClose: (reason) => environment.handleClose(reason),
@@ -360,8 +376,10 @@ const MIN_CONTROL_BUDGET = 256;
 /** A packet with a challenge and little more. */
 const CHALLENGE_BYTES = 64;
 const MIN_STATE_US = 25_000;
+const MAX_SILENT_STATE_US = 250_000;
 const LAST_STATE_US = 2_000;
 const CREDIT_US = 5_000;
 const MIN_CHALLENGE_US = 50_000;
 const KEEP_ALIVE_US = 15_000_000;
 const CLOSE_REPEATS = 2;
+const RESPONSE_REPEATS = 16;
