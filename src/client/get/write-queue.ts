@@ -1,6 +1,7 @@
 /**
  * Writes blocks at their offsets. Neighbours go to the disk in one call: a call costs a trip to another thread, which at full
- * speed is dearer than the writing. A block waits for its neighbours only for a moment.
+ * speed is dearer than the writing. A block waits for its neighbours only for a moment. One call at a time: the kernel lets only
+ * one thread write to a file, and the others would burn a processor while they wait.
  */
 import { writev } from 'node:fs';
 
@@ -33,7 +34,15 @@ export function createWriteQueue({ fd, onDone, onRoom }: WriteQueueOptions): Wri
   let pendingBytes = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
+  const ready: Run[] = [];
+  let busy = false;
+
   const send = (run: Run) => {
+    if (busy) {
+      ready.push(run);
+      return;
+    }
+    busy = true;
     writeAll(fd, run.blocks, run.offset, (error) => {
       let at = run.offset;
       for (const block of run.blocks) {
@@ -42,6 +51,9 @@ export function createWriteQueue({ fd, onDone, onRoom }: WriteQueueOptions): Wri
         at += length;
       }
       pendingBytes -= run.bytes;
+      busy = false;
+      const next = ready.shift();
+      if (next) send(next);
       onRoom();
     });
   };

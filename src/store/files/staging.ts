@@ -12,6 +12,7 @@ import { openOrMakeFolder } from './folder.ts';
 import { setTimesExactly } from './native.ts';
 import { openRegular, readFully } from './reading.ts';
 import { assertSize, assertStagingId, notNewer, parentForEntry } from './refusals.ts';
+import { createWriter } from './writing.ts';
 
 export interface Staging {
   create(id: string, size: number | null): Promise<StagingFile>;
@@ -93,9 +94,10 @@ export function createStagingArea(border: Border, folder: string): Staging {
 /** `syncName` makes the name of a new file durable; a file that was opened has been through that. */
 function stagingFile(border: Border, id: string, file: string, handle: FileHandle, syncName?: () => Promise<void>): StagingFile {
   let unsyncedName = syncName;
+  const write = createWriter(handle);
   return {
     id,
-    write: (position, bytes) => translated(id, 'write', () => writeFully(handle, position, bytes)),
+    write: (position, bytes) => translated(id, 'write', () => write(position, bytes)),
     read: (position, into) => translated(id, 'read', () => readFully(handle, position, into)),
     sync: () =>
       translated(id, 'write', async () => {
@@ -198,13 +200,6 @@ async function openWritable(file: string): Promise<FileHandle> {
     if (errnoOf(error) !== 'EACCES') throw error;
     await chmod(file, PRIVATE_MODE);
     return open(file, flags);
-  }
-}
-
-async function writeFully(handle: FileHandle, position: number, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done);
-    done += bytesWritten;
   }
 }
 
