@@ -61,7 +61,21 @@ export type Slow<T> =
   | { readonly done: false; readonly hashedBytes: number; readonly size: number };
 
 /** Bytes as they come from a socket: any sizes, each valid until the next is asked for. */
-export type ByteSource = AsyncIterable<Uint8Array>;
+export interface ByteSource extends AsyncIterable<Uint8Array> {
+  /**
+   * The same bytes straight into the reader's memory, where the source can do that; null where it cannot, and then it is read as an
+   * iterable. Resolves at the end; rejects with the source's error, or with what the sink threw.
+   */
+  pour?(sink: ByteSink): Promise<void> | null;
+}
+
+/** Takes bytes into memory of its own. */
+export interface ByteSink {
+  /** Where the next bytes are to go: never empty. Asked again after each `take`. */
+  room(): Uint8Array;
+  /** So many bytes are at the start of what `room` gave last. A promise asks to wait; what is on its way may still come. */
+  take(bytes: number): Promise<void> | undefined;
+}
 
 export interface BlocksAccepted {
   readonly accepted: number;

@@ -1,11 +1,13 @@
 /** Block frames come in: verified, written as they come, safe before they are acknowledged. */
 import { HawserError } from '../core/errors.ts';
-import { BlockAssembler } from '../core/wire/block-frames.ts';
+import { BLOCK_HEADER_BYTES } from '../core/wire/block-frames.ts';
+import { BlockReader } from '../core/wire/block-reader.ts';
 import { blake3 } from './blake3.ts';
 import { createBufferPools } from './buffer-pool.ts';
 import type { BlocksAccepted, ByteSource, Principal } from './contract.ts';
 import type { OpenUploads, UploadContext } from './open-uploads.ts';
 import { permit } from './permission.ts';
+import { pour } from './pour.ts';
 import type { UploadSession } from './upload-session.ts';
 import { loadUpload, unknownUpload } from './upload-status.ts';
 
@@ -34,9 +36,9 @@ export function createReceiving(context: UploadContext, open: OpenUploads) {
       throw error;
     }
     const { blockBytes } = current.record;
-    const pool = pools(blockBytes);
+    const pool = pools(BLOCK_HEADER_BYTES + blockBytes);
     const arrived: { offset: number; digest: Uint8Array; data: Uint8Array }[] = [];
-    const assembler = new BlockAssembler({ maxBlockBytes: blockBytes, take: () => pool.take() });
+    const reader = new BlockReader({ maxBlockBytes: blockBytes, take: pool.take });
     const batches = new Set<Promise<void>>();
     const writing = new Set<Promise<void>>();
     let accepted = 0;
@@ -71,22 +73,29 @@ export function createReceiving(context: UploadContext, open: OpenUploads) {
     };
     current.requests.add(request);
 
-    try {
-      for await (const piece of body) {
-        proceed();
-        assembler.push(piece, (offset, digest, data) => arrived.push({ offset, digest, data }));
-        for (const { offset, digest, data } of arrived.splice(0)) {
-          verifyBlock(offset, digest, data);
-          const write = store(offset, digest, data).finally(() => writing.delete(write));
-          writing.add(write);
-          await context.transfers().pace(gate, data.length);
-        }
-        while (writing.size * blockBytes > MAX_WRITING_BYTES && writing.size > 1) await Promise.race(writing);
+    const handleArrived = async () => {
+      for (const { offset, digest, data } of arrived.splice(0)) {
+        verifyBlock(offset, digest, data);
+        const write = store(offset, digest, data).finally(() => writing.delete(write));
+        writing.add(write);
+        await context.transfers().pace(gate, data.length);
       }
-      if (assembler.pendingBytes > 0) {
+      while (writing.size * blockBytes > MAX_WRITING_BYTES && writing.size > 1) await Promise.race(writing);
+    };
+
+    try {
+      await pour(body, {
+        room: () => reader.room(),
+        take(bytes) {
+          proceed();
+          reader.push(bytes, (offset, digest, data) => arrived.push({ offset, digest, data }));
+          return arrived.length > 0 ? handleArrived() : undefined;
+        },
+      });
+      if (reader.pendingBytes > 0) {
         throw new HawserError(
           'body_incomplete',
-          `The body ends inside a block: ${assembler.pendingBytes} bytes of it came. Send that block again.`,
+          `The body ends inside a block: ${reader.pendingBytes} bytes of it came. Send that block again.`,
         );
       }
     } catch (error) {

@@ -4,7 +4,8 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HawserError } from '../core/errors.ts';
-import type { ByteSource } from '../engine/contract.ts';
+import type { ByteSink, ByteSource } from '../engine/contract.ts';
+import { readDirectly } from '../transport/direct-body.ts';
 
 export interface RequestBody extends ByteSource {
   /** The next piece asked for, or the one being waited for, throws this instead. */
@@ -133,6 +134,30 @@ export function requestBody(request: IncomingMessage, response: ServerResponse, 
     });
   }
 
+  function pour(sink: ByteSink): Promise<void> | null {
+    if (state !== 'unread' || failure || request.aborted || request.destroyed || request.readableEnded) return null;
+    const take = (bytes: number) => {
+      receivedBytes += bytes;
+      if (receivedBytes > maxBytes) throw tooLarge(maxBytes);
+      return sink.take(bytes);
+    };
+    const direct = readDirectly(request, { room: () => sink.room(), take }, 0);
+    if (!direct) return null;
+    state = 'open';
+    request.on('end', onEnd).on('close', onClose).on('error', onClose);
+    waiter = { resolve: direct.handleEnd, reject: direct.fail };
+    // What the sink throws ends the reading as anything else does.
+    direct.done.catch(end);
+    let bytesAtLook = -1;
+    idle = setInterval(() => {
+      if (receivedBytes === bytesAtLook && !direct.waits) onIdle();
+      bytesAtLook = receivedBytes;
+    }, limits.idleMs);
+    direct.start([]);
+    continueBody(request, response);
+    return direct.done;
+  }
+
   const iterator: AsyncIterator<Uint8Array, undefined> = {
     next,
     return() {
@@ -141,7 +166,7 @@ export function requestBody(request: IncomingMessage, response: ServerResponse, 
       return Promise.resolve(DONE);
     },
   };
-  return { [Symbol.asyncIterator]: () => iterator, fail };
+  return { [Symbol.asyncIterator]: () => iterator, pour, fail };
 }
 
 /** A body that is wanted whole. */

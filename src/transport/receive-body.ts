@@ -4,9 +4,15 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { HawserError } from '../core/errors.ts';
+import { type BodySink, type DirectBody, readDirectly } from './direct-body.ts';
+
+export interface ReceivedBody extends AsyncIterable<Uint8Array> {
+  /** The body straight into the consumer's memory; null when that cannot be, and then it is read as an iterable. */
+  pour(sink: BodySink): Promise<void> | null;
+}
 
 export interface Receiving {
-  readonly body: AsyncIterable<Uint8Array>;
+  readonly body: ReceivedBody;
   /** The consumer waits for the network, and not the other way round. */
   readonly wanting: boolean;
   readonly bytes: number;
@@ -20,19 +26,22 @@ export function receiveBody(response: IncomingMessage, onCancel: () => void): Re
   let bytes = 0;
   let ended = false;
   let failure: HawserError | null = null;
+  let direct: DirectBody | null = null;
   let waiter: { resolve(result: IteratorResult<Uint8Array>): void; reject(error: unknown): void } | null = null;
 
-  response.on('data', (piece: Buffer) => {
+  const onData = (piece: Buffer): void => {
     bytes += piece.length;
     if (waiter) {
       const { resolve } = waiter;
       waiter = null;
-      return resolve({ done: false, value: piece });
+      resolve({ done: false, value: piece });
+      return;
     }
     queue.push(piece);
     queued += piece.length;
     if (queued > MOST_QUEUED_BYTES) response.pause();
-  });
+  };
+  response.on('data', onData);
   response.once('end', () => {
     ended = true;
     waiter?.resolve(DONE);
@@ -59,10 +68,28 @@ export function receiveBody(response: IncomingMessage, onCancel: () => void): Re
     },
   };
 
+  function pour(sink: BodySink): Promise<void> | null {
+    if (ended || failure) return null;
+    const take = (taken: number) => {
+      bytes += taken;
+      return sink.take(taken);
+    };
+    const reading = readDirectly(response, { room: () => sink.room(), take }, bytes);
+    if (!reading) return null;
+    direct = reading;
+    response.off('data', onData);
+    waiter = { resolve: () => reading.handleEnd(), reject: reading.fail };
+    // They are counted when the sink takes them.
+    bytes -= queued;
+    queued = 0;
+    reading.start(queue.splice(0));
+    return reading.done;
+  }
+
   return {
-    body: { [Symbol.asyncIterator]: () => iterator },
+    body: { [Symbol.asyncIterator]: () => iterator, pour },
     get wanting() {
-      return !response.isPaused();
+      return direct ? !direct.waits : !response.isPaused();
     },
     get bytes() {
       return bytes;

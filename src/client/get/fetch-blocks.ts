@@ -4,9 +4,11 @@
  */
 import { HawserError } from '../../core/errors.ts';
 import { bytesEqual } from '../../core/hex.ts';
-import { BlockAssembler } from '../../core/wire/block-frames.ts';
+import { BlockReader } from '../../core/wire/block-reader.ts';
 import { blake3 } from '../../engine/blake3.ts';
 import type { BufferPool } from '../../engine/buffer-pool.ts';
+import type { ByteSource } from '../../engine/contract.ts';
+import { pour } from '../../engine/pour.ts';
 import type { FrameBody } from '../api-contract.ts';
 import type { Session } from './session.ts';
 
@@ -18,6 +20,7 @@ export interface RemoteFile {
 }
 
 export interface BlockPlan {
+  /** Of memory for block frames: the header's bytes and a whole block. */
   readonly pool: BufferPool;
   /** The next run [start, end) to fetch, whole blocks; 'none' when all are taken, 'later' when `room` is to be waited for. */
   next(): [number, number] | 'none' | 'later';
@@ -87,13 +90,10 @@ async function fetchRun(
     const frames = await session.api.getFrames(file.path, query, { signal });
     try {
       checkSame(file, frames);
-      for await (const verified of verify(session, file, plan.pool, frames.body, at, end)) {
-        at = verified.offset + verified.data.length;
+      await takeBlocks(session, file, plan, frames.body, [at, end], stop, (blockEnd) => {
+        at = blockEnd;
         session.headway.moved();
-        const wait = plan.handleBlock(verified.offset, verified.data);
-        if (wait) await wait;
-        if (stop.failure) throw stop.failure.error;
-      }
+      });
       if (at < end) throw incomplete(file.path, at, end);
       session.flow.handleRun(at - startedAt, startedMs);
     } catch (error) {
@@ -104,41 +104,55 @@ async function fetchRun(
   });
 }
 
-/** The blocks of [start, end), in order, each compared with its digest. Ends early where the body does. */
-async function* verify(
+/** Hands on the blocks of [start, end), in order, each compared with its digest. Ends early where the body does. */
+async function takeBlocks(
   session: Session,
   file: RemoteFile,
-  pool: BufferPool,
-  body: AsyncIterable<Uint8Array>,
-  start: number,
-  end: number,
-): AsyncGenerator<{ offset: number; data: Uint8Array }, void, undefined> {
+  plan: BlockPlan,
+  body: ByteSource,
+  [start, end]: [number, number],
+  stop: Stop,
+  onVerified: (blockEnd: number) => void,
+): Promise<void> {
   let at = start;
-  const blocks: { offset: number; data: Uint8Array }[] = [];
-  const assembler = new BlockAssembler({ maxBlockBytes: file.blockBytes, take: (length) => pool.take().subarray(0, length) });
-  for await (const piece of body) {
-    const wait = session.received(piece.length);
-    try {
-      assembler.push(piece, (offset, digest, data) => {
-        if (offset !== at || data.length !== Math.min(file.blockBytes, end - at)) {
-          throw protocolError(file.path, `sent ${data.length} bytes at ${offset} where those at ${at} were asked for`);
-        }
-        if (!bytesEqual(blake3(data), digest)) {
-          throw new HawserError('block_mismatch', `The block at byte ${offset} of "${file.path}" arrived damaged.`, {
-            value: offset,
-          });
-        }
-        at += data.length;
-        blocks.push({ offset, data });
-      });
-    } catch (error) {
-      if (blocks.length > 0) yield* blocks.splice(0);
-      if (error instanceof HawserError && error.code === 'frame_invalid') throw protocolError(file.path, error.message);
-      throw error;
+  const reader = new BlockReader({ maxBlockBytes: file.blockBytes, take: plan.pool.take });
+  let waits: Promise<void>[] = [];
+
+  const handleBlock = (offset: number, digest: Uint8Array, data: Uint8Array) => {
+    if (offset !== at || data.length !== Math.min(file.blockBytes, end - at)) {
+      throw protocolError(file.path, `sent ${data.length} bytes at ${offset} where those at ${at} were asked for`);
     }
-    if (blocks.length > 0) yield* blocks.splice(0);
-    if (wait) await wait;
-  }
+    if (!bytesEqual(blake3(data), digest)) {
+      throw new HawserError('block_mismatch', `The block at byte ${offset} of "${file.path}" arrived damaged.`, {
+        value: offset,
+      });
+    }
+    at += data.length;
+    onVerified(at);
+    const wait = plan.handleBlock(offset, data);
+    if (wait) waits.push(wait);
+  };
+
+  await pour(body, {
+    room: () => reader.room(),
+    take(bytes) {
+      const paced = session.received(bytes);
+      if (paced) waits.push(paced);
+      const asked = waits;
+      waits = [];
+      try {
+        reader.push(bytes, handleBlock);
+        asked.push(...waits.splice(0));
+        if (stop.failure) throw stop.failure.error;
+      } catch (error) {
+        // What was asked to be waited for is nobody's now.
+        for (const wait of [...asked, ...waits]) wait.catch(() => undefined);
+        if (error instanceof HawserError && error.code === 'frame_invalid') throw protocolError(file.path, error.message);
+        throw error;
+      }
+      return asked.length > 0 ? Promise.all(asked).then(() => undefined) : undefined;
+    },
+  });
 }
 
 function checkSame(file: RemoteFile, frames: FrameBody): void {

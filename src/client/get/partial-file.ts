@@ -6,8 +6,9 @@ import { close, constants, fdatasync, fstatSync, fsync, ftruncateSync, open, rea
 import { promisify } from 'node:util';
 import { HawserError } from '../../core/errors.ts';
 import { RangeSet } from '../../core/ranges.ts';
+import { BLOCK_HEADER_BYTES } from '../../core/wire/block-frames.ts';
 import { type BufferPool, createBufferPool } from '../../engine/buffer-pool.ts';
-import { HashFrontier } from '../../engine/hash-frontier.ts';
+import { HashFrontier, type MemoryBudget } from '../../engine/hash-frontier.ts';
 import type { Meter } from '../progress.ts';
 import { type Attributes, setFileAttributes } from './attributes.ts';
 import type { RemoteFile } from './fetch-blocks.ts';
@@ -59,9 +60,9 @@ export class PartialFile {
 
   constructor(options: PartialFileOptions) {
     this.#options = options;
-    this.#frontier = new HashFrontier(options.remote.blockBytes, this.readBack);
+    this.#frontier = new HashFrontier(options.remote.blockBytes, this.readBack, budget);
     this.#queue = createWriteQueue({ fd: options.fd, onDone: this.#handleDone, onRoom: this.#wake });
-    this.pool = poolOf(options.remote.blockBytes);
+    this.pool = poolOf(BLOCK_HEADER_BYTES + options.remote.blockBytes);
   }
 
   get written(): RangeSet {
@@ -209,7 +210,7 @@ export class PartialFile {
       this.#written.add(offset, offset + data.length);
       this.#frontier.handleWritten(index);
     }
-    this.pool.give(data);
+    this.#frontier.keep(index, data, () => this.pool.give(data));
   };
 
   readonly #wake = (): void => {
@@ -239,9 +240,9 @@ export function cutTo(fd: number, path: LocalPath, size: number): void {
 }
 
 /** Shared by the files that are fetched at the same time. */
-function poolOf(blockBytes: number): BufferPool {
-  const pool = pools.get(blockBytes) ?? createBufferPool(blockBytes, IDLE_BYTES / blockBytes);
-  pools.set(blockBytes, pool);
+function poolOf(frameBytes: number): BufferPool {
+  const pool = pools.get(frameBytes) ?? createBufferPool(frameBytes, IDLE_BYTES / frameBytes);
+  pools.set(frameBytes, pool);
   return pool;
 }
 
@@ -250,7 +251,9 @@ const closeFile = promisify(close);
 const syncData = promisify(fdatasync);
 const syncFile = promisify(fsync);
 const pools = new Map<number, BufferPool>();
-const IDLE_BYTES = 16 << 20;
+const IDLE_BYTES = 48 << 20;
+/** Of blocks that came early and wait in memory for their turn to be hashed: read back from the file, they cost more. */
+const budget: MemoryBudget = { left: 32 << 20 };
 const CHECKPOINT_MS = 1000;
 /** For each file: beyond it, nothing more is read from the network. */
 const MAX_PENDING_BYTES = 8 << 20;

@@ -5,6 +5,7 @@
 import { HawserError } from '../../core/errors.ts';
 import { toHex } from '../../core/hex.ts';
 import { blockBytesFor } from '../../core/transfer/block-size.ts';
+import { BLOCK_HEADER_BYTES } from '../../core/wire/block-frames.ts';
 import { createBlake3 } from '../../engine/blake3.ts';
 import { createBufferPool } from '../../engine/buffer-pool.ts';
 import type { FileInfo } from '../../engine/contract.ts';
@@ -47,7 +48,7 @@ export async function streamOut(session: Session, path: string, info: FileInfo, 
 
 async function deliver(session: Session, remote: RemoteFile, writer: Writer): Promise<string> {
   const { size, blockBytes } = remote;
-  const pool = createBufferPool(blockBytes, WINDOW_BYTES / blockBytes);
+  const pool = createBufferPool(BLOCK_HEADER_BYTES + blockBytes, WINDOW_BYTES / blockBytes);
   const hash = createBlake3();
   const waiting = new Map<number, Uint8Array>();
   let taken = 0;

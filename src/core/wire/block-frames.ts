@@ -27,6 +27,26 @@ export function encodeBlockHeader(offset: number, length: number, digest: Uint8A
   return into === undefined ? target : target.subarray(at, at + BLOCK_HEADER_BYTES);
 }
 
+/** What the 44 bytes at the start of `bytes` say, their digest aside. `frame_invalid` when it cannot be right. */
+export function decodeBlockHeader(bytes: Uint8Array, maxBlockBytes: number): { offset: number; length: number } {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, BLOCK_HEADER_BYTES);
+  const offset = view.getUint32(0) * TWO_32 + view.getUint32(4);
+  const length = view.getUint32(8);
+  if (length < 1 || length > maxBlockBytes) {
+    throw new HawserError(
+      'frame_invalid',
+      `A block frame says that it holds ${length} bytes: it must hold 1 to ${maxBlockBytes}.`,
+      { value: length },
+    );
+  }
+  if (!Number.isSafeInteger(offset + length)) {
+    throw new HawserError('frame_invalid', `A block frame is for offset ${offset}, which is further than any file goes.`, {
+      value: offset,
+    });
+  }
+  return { offset, length };
+}
+
 export interface BlockAssemblerOptions {
   /** Longest data that a frame may have. */
   readonly maxBlockBytes: number;
@@ -45,7 +65,6 @@ export class BlockAssembler {
   readonly #maxBlockBytes: number;
   readonly #take: (length: number) => Uint8Array;
   readonly #header = new Uint8Array(BLOCK_HEADER_BYTES);
-  readonly #view = new DataView(this.#header.buffer);
   #headerBytes = 0;
   #data: Uint8Array | null = null;
   #dataBytes = 0;
@@ -88,20 +107,7 @@ export class BlockAssembler {
   }
 
   #begin(): Uint8Array {
-    const offset = this.#view.getUint32(0) * TWO_32 + this.#view.getUint32(4);
-    const length = this.#view.getUint32(8);
-    if (length < 1 || length > this.#maxBlockBytes) {
-      throw new HawserError(
-        'frame_invalid',
-        `A block frame says that it holds ${length} bytes: it must hold 1 to ${this.#maxBlockBytes}.`,
-        { value: length },
-      );
-    }
-    if (!Number.isSafeInteger(offset + length)) {
-      throw new HawserError('frame_invalid', `A block frame is for offset ${offset}, which is further than any file goes.`, {
-        value: offset,
-      });
-    }
+    const { offset, length } = decodeBlockHeader(this.#header, this.#maxBlockBytes);
     this.#offset = offset;
     const buffer = this.#take(length);
     if (buffer.length < length) {
