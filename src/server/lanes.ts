@@ -10,6 +10,7 @@ import type { Principal } from '../engine/contract.ts';
 import type { Suite } from '../transport/lane/keys.ts';
 import type { LaneLink } from '../transport/lane/lane-link.ts';
 import { type LaneListener, listenLanes } from '../transport/lane/listen.ts';
+import { addTotals, laneMetrics, noTotals } from './metrics.ts';
 
 export interface LaneRequest {
   readonly clientRandom: Uint8Array;
@@ -45,6 +46,8 @@ export interface Lanes {
   close(principal: Principal, id: string): boolean;
   /** An administrator sees all, others their own. */
   list(principal: Principal): OpenLane[];
+  /** For Prometheus. */
+  metrics(): string;
   /** Closes every lane of a token that was revoked. */
   cutOff(owner: string): void;
   stop(): Promise<void>;
@@ -71,10 +74,13 @@ export interface LaneSettings {
 export function createLanes(settings: LaneSettings): Lanes {
   const { random, now, onStream } = settings;
   const open = new Map<string, { owner: string; openedMs: number; policy: LanePolicy; link: LaneLink }>();
+  const closedTotals = noTotals();
+  let opened = 0;
   let listening: Promise<LaneListener> | null = null;
   let listener: LaneListener | null = null;
 
   async function listen(): Promise<LaneListener> {
+    if (listener?.dead) listening = listener = null;
     listening ??= addressOf(settings.host).then((host) =>
       listenLanes({
         host,
@@ -82,7 +88,7 @@ export function createLanes(settings: LaneSettings): Lanes {
         maxLanes: settings.maxLanes,
         maxLanesPerPeer: settings.maxLanesPerOwner,
         onStream: (_laneId, socket) => onStream(socket as unknown as Socket),
-        onClosed: (laneId) => open.delete(laneId),
+        onClosed: forget,
       }),
     );
     try {
@@ -98,10 +104,34 @@ export function createLanes(settings: LaneSettings): Lanes {
     }
   }
 
-  function remove(id: string): void {
+  function forget(id: string): void {
+    const snapshot = open.get(id)?.link.stats();
+    if (snapshot) addTotals(closedTotals, snapshot);
     open.delete(id);
+  }
+
+  function remove(id: string): void {
+    forget(id);
     listener?.remove(id);
   }
+
+  /** Clients that were killed leave lanes behind: their places are taken back when somebody needs them. */
+  function makeRoom(owner: string): void {
+    const isFull = (): boolean => open.size >= settings.maxLanes || countOf(owner) >= settings.maxLanesPerOwner;
+    for (const [id, lane] of open) {
+      const mayGo = lane.owner === owner || open.size >= settings.maxLanes;
+      if (mayGo && isFull() && lane.link.silentMs > SILENT_MS) remove(id);
+    }
+    if (!isFull()) return;
+    const own = countOf(owner);
+    throw new HawserError(
+      'too_many_lanes',
+      `There are ${open.size} lanes open, ${own} of this token: close one, or go on over HTTPS.`,
+      { value: own },
+    );
+  }
+
+  const countOf = (owner: string): number => [...open.values()].filter((lane) => lane.owner === owner).length;
 
   return {
     async open(principal, request) {
@@ -113,16 +143,10 @@ export function createLanes(settings: LaneSettings): Lanes {
           { value: policy.kind },
         );
       }
-      const own = [...open.values()].filter(({ owner }) => owner === principal.id).length;
-      if (open.size >= settings.maxLanes || own >= settings.maxLanesPerOwner) {
-        throw new HawserError(
-          'too_many_lanes',
-          `There are ${open.size} lanes open, ${own} of this token: close one, or go on over HTTPS.`,
-          { value: own },
-        );
-      }
       const suite = request.suites[0] as Suite;
       const listener = await listen();
+      // Nothing is waited for from here on, so that two who ask at once do not both get the last place.
+      makeRoom(principal.id);
       const endpoints = settings.advertise ?? [{ host: null, port: listener.port }];
       const id = Buffer.from(random(16)).toString('hex');
       const secret = random(32);
@@ -136,6 +160,7 @@ export function createLanes(settings: LaneSettings): Lanes {
         peer: principal.id,
         ...(settings.capBytesPerSecond === undefined ? {} : { capBytesPerSecond: settings.capBytesPerSecond }),
       });
+      opened++;
       open.set(id, { owner: principal.id, openedMs: now(), policy, link });
       return { id, suite, secret, policy, paths: request.paths, endpoints };
     },
@@ -153,6 +178,12 @@ export function createLanes(settings: LaneSettings): Lanes {
       }
       return shown;
     },
+    metrics: () =>
+      laneMetrics(
+        [...open.values()].map(({ link }) => link.stats()),
+        opened,
+        closedTotals,
+      ),
     cutOff(owner) {
       for (const [id, lane] of open) if (lane.owner === owner) remove(id);
     },
@@ -161,6 +192,9 @@ export function createLanes(settings: LaneSettings): Lanes {
     },
   };
 }
+
+/** Two greetings of an idle lane, and some. */
+const SILENT_MS = 35_000;
 
 /** UDP ports are bound to addresses; "localhost" is a name. */
 async function addressOf(host: string): Promise<string> {

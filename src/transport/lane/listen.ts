@@ -53,6 +53,8 @@ export interface LaneListener {
   remove(laneId: string, reason?: string): void;
   /** Undefined: there is no such lane. */
   stats(laneId: string): LaneStats | undefined;
+  /** Its thread stopped: another must be opened. */
+  readonly dead: boolean;
   close(): Promise<void>;
 }
 
@@ -113,11 +115,17 @@ export async function listenLanes(options: ListenLanesOptions): Promise<LaneList
       return link;
     },
     remove(laneId, reason = 'removed') {
-      void lanes.get(laneId)?.link.close(reason);
+      const lane = lanes.get(laneId);
+      // Its place is free from now on, though the thread has yet to hear of it.
+      lanes.delete(laneId);
+      void lane?.link.close(reason);
     },
     stats(laneId) {
       const link = lanes.get(laneId)?.link;
       return link && { peer: link.remoteAddress, snapshot: link.stats() };
+    },
+    get dead() {
+      return host.dead();
     },
     close: () => (closing ??= close()),
   };

@@ -20,6 +20,8 @@ export interface ThreadHost {
   /** Hears what is told about a lane or a listener that is no lane yet; returns how to stop hearing. */
   hear(key: number, listener: (message: FromThread) => void): () => void;
   recentTrace(lane: number): Promise<readonly string[]>;
+  /** It stopped, and every lane with it. */
+  dead(): boolean;
 }
 
 /** The process's thread, started when it is first asked for, and again should it have died. */
@@ -29,7 +31,7 @@ export function laneThread(): ThreadHost {
 }
 
 /** A thread of its own. `laneModule` is the URL of a module that exports `createLane`: the tests have another. */
-export function startThread(laneModule: string = LANE_MODULE): ThreadHost & { dead(): boolean; stop(): Promise<void> } {
+export function startThread(laneModule: string = LANE_MODULE): ThreadHost & { stop(): Promise<void> } {
   const worker = new Worker(WORKER_FILE, {
     workerData: { laneModule, compileCache: module.getCompileCacheDir?.() },
     name: 'hawser-lane',
@@ -65,7 +67,7 @@ export function startThread(laneModule: string = LANE_MODULE): ThreadHost & { de
     if (dead) return;
     dead = true;
     const error = new HawserError('internal', 'The thread that carries lanes stopped.', { cause });
-    for (const link of [...links.values()]) link.end(error.message, false);
+    for (const link of [...links.values()]) link.end('the thread that carries lanes stopped', false);
     for (const hear of [...hearers.values()]) hear({ op: 'listen-failed', listener: 0, code: 'EIO', message: error.message });
     for (const answer of traces.values()) answer([]);
   }
