@@ -16,19 +16,20 @@ export function laneChunkBytes({ paths }: LaneSnapshot): number {
 }
 
 /**
- * Sizes of requests for bytes, one after another. Streams of a lane share its rate evenly, so requests of one size that began
- * together would end together, and the link would wait a round trip for the next ones: each is of another size.
+ * Makes each request another size, half to one and a half of what is wanted. Streams of a lane share its rate evenly: requests
+ * of one size that began together end together, and then the link waits a round trip for the next ones.
  */
-export function createLaneRunSizes(): () => number {
+export function createSpread(): (bytes: number) => number {
   let phase = 0;
-  return () => {
+  return (bytes) => {
     phase = (phase + GOLDEN_RATIO) % 1;
-    return Math.round(LANE_RUN_BYTES * (0.5 + phase));
+    return Math.round(bytes * (0.5 + phase));
   };
 }
 
+/** Of a request for bytes: what the path carries is the server's to know. */
+export const LANE_RUN_BYTES = 4 * 1024 * 1024;
 const GOLDEN_RATIO = 0.618;
-const LANE_RUN_BYTES = 4 * 1024 * 1024;
 export const LANE_STREAMS = 6;
 const MIN_LANE_CHUNK_BYTES = 1024 * 1024;
 const MAX_LANE_CHUNK_BYTES = 8 * 1024 * 1024;

@@ -122,7 +122,7 @@ describe('roles', () => {
       if (/capabilities|openapi|health/.test(url)) assert.equal(role, null, route);
       else if (url.includes('/tokens')) assert.equal(role, 'admin', route);
       else if (url.includes('/uploads')) assert.equal(role, 'write', route);
-      else if (url.includes('/transfers') || read.includes(route)) assert.equal(role, 'read', route);
+      else if (url.includes('/transfers') || url.includes('/lanes') || read.includes(route)) assert.equal(role, 'read', route);
       else assert.equal(role, method === 'GET' || method === 'HEAD' ? 'read' : 'write', route);
     }
     assert.equal(needs.size, routesOf(built).length);

@@ -2,7 +2,7 @@
 import { HawserError } from '../../core/errors.ts';
 import { Adaptive } from '../../core/transfer/adaptive.ts';
 import type { TransferOptions } from '../contract.ts';
-import { createLaneRunSizes, type FlowPath, LANE_STREAMS } from '../lane-flow.ts';
+import { createSpread, type FlowPath, LANE_RUN_BYTES, LANE_STREAMS } from '../lane-flow.ts';
 import { createSlots, type Slots } from '../slots.ts';
 
 export interface Flow {
@@ -32,14 +32,14 @@ export function createFlow(options: TransferOptions, path: () => FlowPath): Flow
   };
   handleRtt();
   const streams = () => (options.parallel === undefined && path().lane ? LANE_STREAMS : adaptive.streams);
-  const laneRunBytes = createLaneRunSizes();
+  const spread = createSpread();
   const slots = createSlots(streams);
   return {
     get streams() {
       return streams();
     },
     get chunkBytes() {
-      return options.chunkBytes === undefined && path().lane ? laneRunBytes() : adaptive.chunkBytes;
+      return options.chunkBytes === undefined && path().lane ? spread(LANE_RUN_BYTES) : adaptive.chunkBytes;
     },
     maxStreams: options.parallel ?? MAX_STREAMS,
     packs: Math.min(MAX_PACKS, options.parallel ?? MAX_PACKS),

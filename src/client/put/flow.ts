@@ -2,7 +2,7 @@
 import { HawserError } from '../../core/errors.ts';
 import { Adaptive } from '../../core/transfer/adaptive.ts';
 import type { TransferOptions } from '../contract.ts';
-import { type FlowPath, LANE_STREAMS, laneChunkBytes } from '../lane-flow.ts';
+import { createSpread, type FlowPath, LANE_STREAMS, laneChunkBytes } from '../lane-flow.ts';
 
 export interface Flow {
   readonly streams: number;
@@ -18,6 +18,7 @@ export interface Flow {
 export function createFlow(options: TransferOptions, path: () => FlowPath): Flow {
   const rttMs = () => path().rttMs;
   const adaptive = new Adaptive({ maxStreams: MAX_STREAMS, fixedStreams: options.parallel, fixedChunkBytes: options.chunkBytes });
+  const spread = createSpread();
   return {
     get streams() {
       // Next door, one body at a time fills the link, and its blocks arrive in order: neither side reads anything twice.
@@ -28,7 +29,7 @@ export function createFlow(options: TransferOptions, path: () => FlowPath): Flow
     },
     get chunkBytes() {
       const { lane } = path();
-      return options.chunkBytes === undefined && lane ? laneChunkBytes(lane) : adaptive.chunkBytes;
+      return options.chunkBytes === undefined && lane ? spread(laneChunkBytes(lane)) : adaptive.chunkBytes;
     },
     packs: Math.min(MAX_PACKS, options.parallel ?? MAX_PACKS),
     handleSent(bytes, startedMs) {

@@ -41,6 +41,19 @@ export function serverRoutes(app: App, { version, health, now, lanes }: RouteCon
   );
 
   app.get(
+    '/metrics',
+    {
+      config: { needs: 'read' },
+      schema: { tags, summary: 'Counters, as Prometheus reads them', querystring: NoQuery, response: { 200: Type.String() } },
+    },
+    async (_request, reply) =>
+      reply
+        .type('text/plain; version=0.0.4')
+        .serializer(String)
+        .send(lanes?.metrics() ?? ''),
+  );
+
+  app.get(
     '/api/v1/openapi.json',
     { config: open, schema: { tags, summary: 'This page', querystring: NoQuery, response: { 200: Type.Unknown() } } },
     async () => app.swagger(),
