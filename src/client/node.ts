@@ -20,9 +20,11 @@ export type * from './contract.ts';
  */
 export function createClient(options: ClientOptions): Client {
   const { token } = options;
+  // Says what is wrong with the address, if anything is.
+  const https = createHttpTransport(options);
   const prefix = new URL(options.url).pathname.replace(/\/+$/, '');
   const access = { prefix, ...(token === undefined ? {} : { token }) };
-  const transport = createTransport(options, access);
+  const transport = createTransport(options, https, access);
   const api = createApi(transport, access);
 
   return {
@@ -66,8 +68,7 @@ export function createClient(options: ClientOptions): Client {
   };
 }
 
-function createTransport(options: ClientOptions, access: ApiOptions): Transport {
-  const https = createHttpTransport(options);
+function createTransport(options: ClientOptions, https: Transport, access: ApiOptions): Transport {
   const { protocol, hostname, host } = new URL(options.url);
   const wanted = options.transport ?? 'auto';
   // The keys of a lane are not for lines that anybody can read.
