@@ -6,7 +6,8 @@
  *   npm run bench:lane -- --only 200-30,two --rounds 3 --peers curl-bbr,quic
  *   npm run bench:lane -- --fairness | --queue | --small | --cpu
  *
- * Options: --transport lane --size 100MB --steady-seconds 30 --peer-seconds 30 (0: no peers) --seconds 40 (--fairness, --queue) --write
+ * Options: --transport lane --size 100MB --steady-seconds 30 --peer-seconds 30 (0: no peers) --seconds 40 (--fairness, --queue)
+ *   --trace (how full the link was, four characters a second) --write
  */
 import { parseArgs } from 'node:util';
 import { main } from './cleanup.ts';
@@ -32,6 +33,7 @@ const { values: options } = parseArgs({
     queue: { type: 'boolean', default: false },
     small: { type: 'boolean', default: false },
     cpu: { type: 'boolean', default: false },
+    trace: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   },
 });
@@ -51,6 +53,7 @@ await main(async () => {
     steadySeconds: Number(options['steady-seconds'] ?? (quick ? 0 : 30)),
     peerSeconds: Number(options['peer-seconds'] ?? (quick ? 8 : 30)),
     peers: options.peers.split(','),
+    trace: options.trace,
     write,
   });
 });

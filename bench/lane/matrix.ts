@@ -7,7 +7,7 @@ import { keepRaw, publish, say, surroundings, table, writeDocument } from '../re
 import { randomFile, scratch } from '../scratch.ts';
 import { type Case, caseLimit, chooseCases, limitMs } from './cases.ts';
 import { barChart, type Series } from './chart.ts';
-import { longestGapMs, middleGoodput } from './goodput.ts';
+import { goodputBetween, longestGapMs, middleGoodput } from './goodput.ts';
 import { LANE_PAGE } from './page.ts';
 import { PEER_IDS, startPeers } from './peers.ts';
 import { type Put, type PutOptions, put, startServer } from './put.ts';
@@ -22,6 +22,8 @@ export interface MatrixOptions {
   /** How long a peer may take. 0: no peers. */
   readonly peerSeconds: number;
   readonly peers: readonly string[];
+  /** Show how the links were used while a put ran. */
+  readonly trace: boolean;
   readonly write: boolean;
 }
 
@@ -90,8 +92,9 @@ async function measureCase(one: Case, options: MatrixOptions, notMeasured: Set<s
     if (steadyBytes === 0) steady.push(middleGoodput(run.put.samples, run.put.ms));
     const least = limitMs(one, bytes);
     say(
-      `bench: ${one.id} round ${round}: ${seconds(run.put.ms)}${run.put.ended ? '' : ' (stopped)'}, at the limit ${seconds(least)}: ${percent(least / run.put.ms)}, by ${run.put.path}`,
+      `bench: ${one.id} round ${round}: ${seconds(run.put.ms)}${run.put.ended ? '' : ' (stopped)'}, at the limit ${seconds(least)}: ${percent(least / run.put.ms)}, by ${run.put.path}; ${stations(run.put)}`,
     );
+    if (options.trace) for (const line of timeline(one, run.put)) say(line);
   }
   if (steadyBytes > 0 && one.goals.steady !== null && failures.length < options.rounds) {
     const long = join(folder, 'long.bin');
@@ -122,6 +125,28 @@ async function measureCase(one: Case, options: MatrixOptions, notMeasured: Set<s
   }
   await lab.stop();
   return { one, puts, steady, gapsMs, failures, peers };
+}
+
+/** Where the time went. */
+function stations({ firstPacketMs, startMs, samples, ms }: Put): string {
+  const firstSafe = samples.find(({ bytes }) => bytes > 0)?.ms ?? Number.NaN;
+  const last = samples.at(-1)?.bytes ?? 0;
+  const lastSafe = samples.find(({ bytes }) => bytes === last)?.ms ?? Number.NaN;
+  return `packets from ${seconds(firstPacketMs)}, transfer from ${seconds(startMs)}, bytes safe from ${seconds(firstSafe)} to ${seconds(lastSafe)}, end ${seconds(ms)}`;
+}
+
+/** Four characters a second: how full each link was (lost packets count), and what became safe, as parts of the limit. */
+function timeline(one: Case, { wire, samples, firstPacketMs, ms }: Put): string[] {
+  const cells = Math.ceil((ms - firstPacketMs) / CELL_MS);
+  const row = (title: string, at: (fromMs: number) => number) => {
+    const shares = Array.from({ length: cells }, (_, i) => at(firstPacketMs + i * CELL_MS));
+    return `  ${title.padEnd(14)} |${shares.map((share) => '.:-=+*#%@'[Math.min(Math.max(Math.floor(share * 8.5), 0), 8)]).join('')}|`;
+  };
+  const used = one.links.map(({ rate }, i) => {
+    const packets = wire.map(({ ms, links }) => ({ ms, bytes: (links[i]!.ab.packets + links[i]!.ab.lost) * FULL_PACKET_BYTES }));
+    return row(`link ${i + 1} is full`, (fromMs) => (goodputBetween(packets, fromMs, fromMs + CELL_MS) * 8) / rate / 1e6);
+  });
+  return [...used, row('bytes are safe', (fromMs) => goodputBetween(samples, fromMs, fromMs + CELL_MS) / caseLimit(one))];
 }
 
 /** Null when it failed; why goes to `failures`. */
@@ -254,6 +279,9 @@ function firstLine(error: unknown): string {
 const PEERS_NOTE = ({ peerSeconds, size }: MatrixOptions) =>
   `Each moves the same ${size} once, for at most ${peerSeconds} s; what it moved until then gives its share. They know one link: of two they use the first, and the share is of both. ` +
   'Nobody but Hawser verifies and syncs what arrives; rsync does not encrypt. TCP windows up to 64 MB.';
+const CELL_MS = 250;
+/** For the picture small packets count as much as large ones. */
+const FULL_PACKET_BYTES = 1345;
 const MOST_STEADY_BYTES = 600e6;
 const PEER_NAMES: Record<(typeof PEER_IDS)[number], string> = {
   'rsync-cubic': 'rsync, CUBIC',

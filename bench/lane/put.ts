@@ -25,7 +25,7 @@ export interface PutOptions {
 export interface Put {
   /** The whole process. */
   readonly ms: number;
-  /** When the first packet was delivered, since the process began. NaN when none was seen. */
+  /** When the first packet was seen on the link, since the process began. NaN when none was. */
   readonly firstPacketMs: number;
   /** When the server had named the transfer: handshakes are over, content begins. */
   readonly startMs: number;
@@ -37,7 +37,15 @@ export interface Put {
   readonly serverCpuSeconds: number;
   readonly peakBytes: number;
   readonly serverPeakBytes: number;
+  /** How that came about, from the first packet on. */
+  readonly wire: readonly WireSample[];
   /** What crossed each link meanwhile. */
+  readonly links: readonly LinkStats[];
+}
+
+/** What had passed since the beginning. */
+export interface WireSample {
+  readonly ms: number;
   readonly links: readonly LinkStats[];
 }
 
@@ -64,16 +72,17 @@ export async function put(options: PutOptions): Promise<Put> {
     options.onSample?.(sample);
   };
   const [before, cpuBefore] = [await lab.stats(), await server.cpuSeconds()];
-  const first = watchFirstPacket(lab, before);
+  const watch = watchWire(lab, before);
   const run = await measure(command, { onLine, ...(options.limitMs === undefined ? {} : { limitMs: options.limitMs }) });
-  const firstPacketMs = first.stop();
+  const wire = watch.stop();
   const links = between(before, await lab.stats());
   if (run.ended) runNow(['cmp', source, join(server.dir, name)]);
   const serverCpuSeconds = (await server.cpuSeconds()) - cpuBefore;
   removeArrived(server, name);
   return {
     ms: run.ms,
-    firstPacketMs,
+    firstPacketMs: wire[0]?.ms ?? Number.NaN,
+    wire,
     startMs,
     samples,
     ended: run.ended,
@@ -96,26 +105,26 @@ export function between(before: readonly LinkStats[], after: readonly LinkStats[
   return after.map(({ ab, ba }, i) => ({ ab: differences(before[i]!.ab, ab), ba: differences(before[i]!.ba, ba) }));
 }
 
-/** Asks the emulator until something was delivered. What the first packet needed to get there is less than the process's start. */
-function watchFirstPacket(lab: Netlab, before: readonly LinkStats[]): { stop(): number } {
+/** Asks the emulator what has passed, ever since: every few milliseconds until something has, then four times a second. */
+function watchWire(lab: Netlab, before: readonly LinkStats[]): { stop(): readonly WireSample[] } {
   const startedMs = performance.now();
-  let [at, stopped] = [Number.NaN, false];
+  const samples: WireSample[] = [];
+  let stopped = false;
   void (async () => {
     while (!stopped) {
-      const [now] = between(before, await lab.stats());
-      if (now!.ab.packets + now!.ab.lost > 0) {
-        at = performance.now() - startedMs;
-        return;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      const links = between(before, await lab.stats());
+      const seen = samples.length > 0 || links.some(({ ab }) => ab.packets + ab.lost > 0);
+      if (seen && !stopped) samples.push({ ms: performance.now() - startedMs, links });
+      await new Promise((resolve) => setTimeout(resolve, seen ? WIRE_EVERY_MS : 5));
     }
   })();
   return {
     stop() {
       stopped = true;
-      return at;
+      return samples;
     },
   };
 }
 
+const WIRE_EVERY_MS = 250;
 let puts = 0;
