@@ -5,6 +5,8 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
+import { createApi } from '../src/client/api.ts';
+import { openLane } from '../src/client/lane.ts';
 import type { Transport } from '../src/transport/contract.ts';
 import { createHttpTransport } from '../src/transport/https.ts';
 
@@ -36,6 +38,6 @@ async function once(name: string): Promise<void> {
 async function openTransport(): Promise<Transport> {
   const https = createHttpTransport({ url, ...(fingerprint ? { fingerprint } : {}) });
   if (kind === 'https') return https;
-  console.error(`lane-small: the transport "${kind}" cannot be opened by itself yet`);
-  process.exit(3);
+  const { hostname: host, host: where } = new URL(url);
+  return await openLane(createApi(https, { prefix: '', token }), { host, where });
 }
