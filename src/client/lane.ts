@@ -5,6 +5,7 @@ import type { LanePolicy } from '../core/lane/contract.ts';
 import { choosePaths } from '../transport/lane/interfaces.ts';
 import type { LaneTransport } from '../transport/lane-transport.ts';
 import type { Api } from './api-contract.ts';
+import { hedged } from './hedge.ts';
 
 export interface LaneWishes {
   readonly policy?: LanePolicy;
@@ -33,14 +34,20 @@ export async function openLane(
   parts.catch(() => undefined);
   const local = wishes.paths ? choosePaths(wishes.paths) : [];
   const [grant, { openClientLane, createLaneTransport }] = await Promise.all([
-    api.openLane(
-      {
-        clientRandom: clientRandom.toString('hex'),
-        policy: kind,
-        ...(wishes.policy?.kind === 'fixed' ? { bytesPerSecond: wishes.policy.bytesPerSecond } : {}),
-        paths: Math.max(1, local.length),
-      },
-      signal ? { signal } : {},
+    // Over TCP the first packets decide: one that is lost costs a second, and several at the wrong moment ten.
+    hedged(
+      (stop) =>
+        api.openLane(
+          {
+            clientRandom: clientRandom.toString('hex'),
+            policy: kind,
+            ...(wishes.policy?.kind === 'fixed' ? { bytesPerSecond: wishes.policy.bytesPerSecond } : {}),
+            paths: Math.max(1, local.length),
+          },
+          { signal: stop },
+        ),
+      { everyMs: HEDGE_MS, most: MOST_ASKINGS, signal },
+      ({ id }) => api.closeLane(id).catch(() => undefined),
     ),
     parts,
   ]);
@@ -82,3 +89,6 @@ async function loadParts() {
 
 const LEAST_OPEN_MS = 4_000;
 const MOST_OPEN_MS = 10_000;
+/** Three round trips of 200 ms and a little: further away some are asked in vain, which costs little. */
+const HEDGE_MS = 700;
+const MOST_ASKINGS = 6;

@@ -80,6 +80,7 @@ function createTransport(options: ClientOptions, https: Transport, access: ApiOp
   const server = { host: hostname.replace(/^\[|\]$/g, ''), where: host };
   return createSwitchingTransport({
     https,
+    isNextDoor: /^(localhost|127(\.\d+){3}|::1)$/.test(server.host),
     laneOnly: wanted === 'lane',
     openLane: async (signal) => {
       const { openLane } = await import('./lane.ts');

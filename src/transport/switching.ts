@@ -15,6 +15,8 @@ export interface SwitchingOptions {
   readonly https: Transport;
   /** Rejects with why there is no lane. `signal`: it is not wanted any more. */
   readonly openLane: (signal: AbortSignal) => Promise<LaneTransport>;
+  /** The server is on this machine: there is nothing that a lane could be better at. */
+  readonly isNextDoor?: boolean;
   /** Requests wait for the lane, and fail when there is none. Default false: HTTPS does what the lane does not. */
   readonly laneOnly?: boolean;
   /** Milliseconds of a clock that never jumps. */
@@ -26,10 +28,11 @@ interface Entry {
   readonly abort: AbortController;
   /** It carries content, rather than a question. */
   bulk: boolean;
+  readonly sinceMs: number;
 }
 
 export function createSwitchingTransport(options: SwitchingOptions): Transport {
-  const { https, openLane, laneOnly = false, nowMs = () => performance.now() } = options;
+  const { https, openLane, isNextDoor = false, laneOnly = false, nowMs = () => performance.now() } = options;
   const keeper = createLaneKeeper({ openLane, nowMs, onOpen: startReviews, onLost: stopReviews });
   /** Much is to be moved: a lane may be worth its while. */
   let wanted = false;
@@ -70,6 +73,11 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
       return;
     }
     deadSinceMs = null;
+    for (const { over } of underWay) {
+      if (over !== 'lane') continue;
+      lane.checkPulse();
+      break;
+    }
     const { https: before, lane: since } = meters;
     if (laneOnly || now < httpsUntilMs || since.activeMs < TRIAL_MS || before.activeMs < TRIAL_MS) return;
     if (since.bytesPerSecond < SLOWER * before.bytesPerSecond) {
@@ -89,7 +97,7 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
     const meter = meters[over];
     const abort = new AbortController();
     const isStream = request.body !== undefined && !(request.body instanceof Uint8Array);
-    const entry: Entry = { over, abort, bulk: isStream };
+    const entry: Entry = { over, abort, bulk: isStream, sinceMs: nowMs() };
     const end = meter.begin();
     const onAbort = (): void => abort.abort(request.signal?.reason);
     request.signal?.addEventListener('abort', onAbort);
@@ -145,9 +153,11 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
 
   /** Next door TCP is at its best, and costs less. How far the server is shows with the first answer. */
   function openIfWorthIt(): void {
-    if (laneOnly || !wanted || !keeper.mayOpen) return;
+    if (laneOnly || isNextDoor || !wanted || !keeper.mayOpen) return;
     const { rttMs } = https.info();
-    if (rttMs !== null && rttMs >= NEAR_MS) keeper.open().then(leaveHttps, () => undefined);
+    if (rttMs === null) return;
+    const slow = meters.https.activeMs > TRIAL_MS && meters.https.bytesPerSecond < FAST_BYTES_PER_SECOND;
+    if (rttMs >= NEAR_MS || slow) keeper.open().then(leaveHttps, () => undefined);
   }
 
   /**
@@ -157,7 +167,10 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
   function leaveHttps(): void {
     const proven = meters.https.activeMs > TRIAL_MS && meters.https.bytesPerSecond > FAST_BYTES_PER_SECOND;
     if (proven) return;
-    for (const request of underWay) if (request.over === 'https' && request.bulk) request.abort.abort(leftForLane());
+    // A question that is long without an answer hangs on a lost packet.
+    const stuckMs = nowMs() - Math.max(LEAST_STUCK_MS, 2 * (https.info().rttMs ?? 0));
+    for (const { over, bulk, sinceMs, abort } of underWay)
+      if (over === 'https' && (bulk || sinceMs < stuckMs)) abort.abort(leftForLane());
   }
 }
 
@@ -188,6 +201,8 @@ const REVIEW_MS = 500;
 const TRIAL_MS = 4_000;
 const SLOWER = 0.7;
 const AGAIN_MS = 60_000;
-const NEAR_MS = 3;
-const DROP_MS = 15_000;
+/** Half of it is what a busy machine may add. Nearer than this, TCP has made a loss good before it is missed. */
+const NEAR_MS = 8;
+const LEAST_STUCK_MS = 300;
+const DROP_MS = 5_000;
 const FAST_BYTES_PER_SECOND = 5_000_000;
