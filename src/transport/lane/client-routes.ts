@@ -80,12 +80,11 @@ export class ClientRoutes {
       path.alternatives.push({ port, address });
       return;
     }
-    const added = driven.addPath(environment.nowUs(), pathId, port, address, {
+    driven.addPath(environment.nowUs(), pathId, port, address, {
       validated: true,
       ...(message.rttMs === null ? {} : { rttUs: message.rttMs * 1000 }),
       ...(message.cachedBytesPerSecond === null ? {} : { cachedBytesPerSecond: message.cachedBytesPerSecond }),
     });
-    added.alternatives.push({ port, address });
   }
 
   /** Before the first answer it counts against its route; later it may pass, and the Lane finds out by itself. */

@@ -3,7 +3,7 @@
  * what the Lane wants to send into datagrams.
  */
 import type { Lane, LaneEvent, PathOptions, PathState, ReceivedPacket, Us } from '../../core/lane/contract.ts';
-import { HEADER_BYTES, TAG_BYTES } from '../../core/lane/contract.ts';
+import { DATA_PACKET_BYTES, HEADER_BYTES, TAG_BYTES } from '../../core/lane/contract.ts';
 import { ReplayWindow } from '../../core/lane/replay-window.ts';
 import { expandPacketNumber, type Header, newHeader, writeHeader } from '../../core/lane/wire.ts';
 import type { PeerAddress } from './address.ts';
@@ -56,6 +56,8 @@ export class DrivenLane {
   heardUs: Us;
   /** Something authentic came at all. */
   heard = false;
+  /** Its first path is open. */
+  opened = false;
   /** The Lane said that it is closed; what it still sends is its farewell. */
   closed = false;
   receivedDatagrams = 0;
@@ -160,8 +162,8 @@ export class DrivenLane {
     const newest = packetNumber > largest;
     if (isControl) path.control.accept(packetNumber);
     else if (newest) path.largestData = packetNumber;
-    if (path.alternatives.length > 0) settleRoute(path, datagram.source, port);
-    const elsewhere = datagram.source !== path.address && !datagram.source.equals(path.address);
+    if (path.alternatives.length > 0 && datagram.bytes >= DATA_PACKET_BYTES) settleRoute(path, datagram.source, port);
+    const elsewhere = path.alternatives.length === 0 && datagram.source !== path.address && !datagram.source.equals(path.address);
     packet.fromCandidate = elsewhere && path.candidate !== null && datagram.source.equals(path.candidate);
     packet.moved = newest && elsewhere && !packet.fromCandidate;
     if (packet.moved) path.candidate = datagram.source;
@@ -264,7 +266,7 @@ export class DrivenLane {
   }
 }
 
-/** The first answer decides which way the path takes. */
+/** The first answer of full size decides which way the path takes. */
 function settleRoute(path: DrivenPath, source: PeerAddress, port: DatagramPort): void {
   const taken = path.alternatives.find((route) => route.port === port && route.address.equals(source));
   if (taken) {

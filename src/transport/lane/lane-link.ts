@@ -110,6 +110,11 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
     return this.remote?.host;
   }
 
+  /** Asks the peer for a sign of life; without one after several, paths are `failed`. */
+  ping(): void {
+    this.host.post({ op: 'ping', lane: this.key });
+  }
+
   setPolicy(policy: LanePolicy): void {
     this.host.post({ op: 'policy', lane: this.key, policy });
   }

@@ -62,6 +62,8 @@ class LinuxPort implements DatagramPort {
       if (this.family === 6) sockets.setOption(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
       else sockets.setOption(fd, IPPROTO_IP, IP_RECVERR, 1);
     }
+    // Its first call takes its time, which would pass for the time that a datagram waited.
+    sockets.wallNs();
     this.drainedUs = options.nowUs();
     this.datagram = { memory: this.incoming, at: 0, bytes: 0, source: address, arrivedUs: 0 };
     for (let i = 0; i < RECEIVE_MESSAGES; i++) this.layOutReceive(i);
@@ -75,13 +77,16 @@ class LinuxPort implements DatagramPort {
       // The call reports what was said about an earlier datagram once, and the next receives again.
       if (count < 0 && this.readErrors() > 0) continue;
       if (count <= 0) break;
-      const nowUs = this.options.nowUs();
+      const beforeUs = this.options.nowUs();
       const wallNs = this.sockets.wallNs();
+      const nowUs = this.options.nowUs();
+      // The wall clock was read somewhere between.
+      const readUs = (beforeUs + nowUs) / 2;
       for (let i = 0; i < count; i++) {
         const header = i * MESSAGE_BYTES;
         const bytes = incoming.u32[(header + 56) >> 2] as number;
         this.readControl(i, header);
-        datagram.arrivedUs = this.arrivalUs(nowUs, wallNs);
+        datagram.arrivedUs = this.arrivalUs(readUs, wallNs);
         datagram.source = this.sourceOf(i);
         const segment = this.segmentBytes > 0 ? this.segmentBytes : bytes;
         const start = BUFFERS + i * BUFFER_BYTES;

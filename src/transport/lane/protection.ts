@@ -85,7 +85,9 @@ export function createProtection(options: ProtectionOptions): Protection {
   return {
     sendPhase(nowUs) {
       if (phaseBeganUs < 0) phaseBeganUs = nowUs;
-      if (heard && (sealed >= packetsPerPhase || nowUs - phaseBeganUs >= PHASE_US)) {
+      const ageUs = nowUs - phaseBeganUs;
+      const due = ageUs >= PHASE_US || (sealed >= packetsPerPhase && ageUs >= SHORTEST_PHASE_US);
+      if (heard && due) {
         seal.free();
         seal = sealOf(++sendPhase);
         sealed = 0;
@@ -131,5 +133,7 @@ const PACKETS_PER_PHASE = 2 ** 24;
 const PHASE_US = 3600e6;
 /** More than three probe timeouts of a path by satellite. */
 const FORMER_KEY_US = 4e6;
+/** The receiver must be done with the former phase's key before it meets the next one's: both have the same bit. */
+const SHORTEST_PHASE_US = 2 * FORMER_KEY_US;
 const MOST_FAILURES = 2 ** 36;
 const MOST_SEALED = 2 ** 28;

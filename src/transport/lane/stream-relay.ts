@@ -22,11 +22,17 @@ import {
 export class StreamRelay {
   private readonly lanes: ReadonlyMap<number, DrivenLane>;
   private readonly post: (message: FromThread, transfer: ArrayBuffer[]) => void;
+  private readonly fail: (driven: DrivenLane, error: unknown) => void;
   private readonly queue = new ItemQueue();
 
-  constructor(lanes: ReadonlyMap<number, DrivenLane>, post: (message: FromThread, transfer: ArrayBuffer[]) => void) {
+  constructor(
+    lanes: ReadonlyMap<number, DrivenLane>,
+    post: (message: FromThread, transfer: ArrayBuffer[]) => void,
+    fail: (driven: DrivenLane, error: unknown) => void,
+  ) {
     this.lanes = lanes;
     this.post = post;
+    this.fail = fail;
   }
 
   handleItems(items: StreamItems): void {
@@ -34,30 +40,36 @@ export class StreamRelay {
       const driven = this.lanes.get(items[i + 1] as number);
       // A lane that is closed has told so; what was under way to it is void.
       if (!driven || driven.closed) continue;
-      const stream = items[i + 2] as number;
-      const value = items[i + 3];
-      const { lane } = driven;
-      switch (items[i]) {
-        case OPEN:
-          if (lane.openStream() !== stream) throw new Error('The two threads number streams differently.');
-          break;
-        case WRITE:
-          lane.write(stream, value as Uint8Array);
-          break;
-        case END:
-          lane.end(stream);
-          break;
-        case RESET:
-          lane.reset(stream);
-          driven.abandoned.delete(stream);
-          break;
-        case CONSUMED:
-          lane.consumed(stream, value as number);
-          break;
-        case ABANDON:
-          driven.abandoned.add(stream);
-          break;
+      try {
+        this.handleItem(driven, items[i] as number, items[i + 2] as number, items[i + 3] as number | Uint8Array);
+      } catch (error) {
+        this.fail(driven, error);
       }
+    }
+  }
+
+  private handleItem(driven: DrivenLane, operation: number, stream: number, value: number | Uint8Array): void {
+    const { lane } = driven;
+    switch (operation) {
+      case OPEN:
+        if (lane.openStream() !== stream) throw new Error('The two threads number streams differently.');
+        break;
+      case WRITE:
+        lane.write(stream, value as Uint8Array);
+        break;
+      case END:
+        lane.end(stream);
+        break;
+      case RESET:
+        lane.reset(stream);
+        driven.abandoned.delete(stream);
+        break;
+      case CONSUMED:
+        lane.consumed(stream, value as number);
+        break;
+      case ABANDON:
+        driven.abandoned.add(stream);
+        break;
     }
   }
 

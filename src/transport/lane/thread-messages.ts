@@ -59,6 +59,8 @@ export type ToThread =
       readonly segmentation: boolean;
     }
   | { readonly op: 'close'; readonly lane: number; readonly reason: string }
+  /** Asks the peer for a sign of life. */
+  | { readonly op: 'ping'; readonly lane: number }
   | { readonly op: 'policy'; readonly lane: number; readonly policy: LanePolicy }
   | { readonly op: 'cap'; readonly lane: number; readonly bytesPerSecond: number }
   /** Asks for the last 30 s of a lane's trace. */
@@ -75,7 +77,7 @@ export type FromThread =
       readonly method: string;
     }
   | { readonly op: 'listen-failed'; readonly listener: number; readonly code: string; readonly message: string }
-  /** The first authentic packet came. */
+  /** The first path is open: packets of full size get through, both ways. */
   | { readonly op: 'opened'; readonly lane: number }
   /** None of the ways can be used: the errors of each. */
   | { readonly op: 'open-failed'; readonly lane: number; readonly codes: readonly string[] }

@@ -1,7 +1,7 @@
 /** The lane's thread: sockets, lanes, and what the main thread tells them and hears of them. */
 import { performance } from 'node:perf_hooks';
 import type { createLane } from '../../core/lane/connection.ts';
-import type { LaneEvent, Us } from '../../core/lane/contract.ts';
+import { DATA_PACKET_BYTES, type LaneEvent, type Us } from '../../core/lane/contract.ts';
 import { newHeader, readHeader } from '../../core/lane/wire.ts';
 import type { PeerAddress } from './address.ts';
 import { ClientRoutes } from './client-routes.ts';
@@ -37,7 +37,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   const ports = new Set<DatagramPort>();
   const batch = new OutgoingBatch();
   const header = newHeader();
-  const relay = new StreamRelay(lanes, post);
+  const relay = new StreamRelay(lanes, post, fail);
   const farewells: FromThread[] = [];
   const result: StepResult = { wakeUs: Infinity, bulk: 0 };
   const loop = createThreadLoop({ nowUs, poller, step });
@@ -109,16 +109,11 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
     }
     const now = nowUs();
     for (const driven of lanes.values()) {
-      if (lagUs > 0) driven.handleLag(now, lagUs);
-      driven.handleTimer(now);
-      // Before sending: what was received may free room for what waits, and what it carried is wanted soon.
-      pollEvents(driven);
-      const sent = driven.transmit(now, batch, MOST_SENT);
-      pollEvents(driven);
-      housekeep(driven, now);
-      const wakeUs = sent === MOST_SENT ? now : Math.min(driven.nextWakeUs(now), now + LONGEST_SLEEP_US);
-      if (driven.closed && (wakeUs > now + LONGEST_SLEEP_US / 2 || now > driven.heardUs + driven.idleUs)) finish(driven);
-      else result.wakeUs = Math.min(result.wakeUs, wakeUs);
+      try {
+        result.wakeUs = Math.min(result.wakeUs, drive(driven, now, lagUs));
+      } catch (error) {
+        fail(driven, error);
+      }
     }
     batch.flush();
     result.bulk += batch.takeBulk();
@@ -126,6 +121,34 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
     // Whoever waits for this may end the process, so that the last word to the peer goes first.
     for (const farewell of farewells.splice(0)) post(farewell);
     return result;
+  }
+
+  /** One lane's share of a step; returns when it is due next. */
+  function drive(driven: DrivenLane, now: Us, lagUs: Us): Us {
+    if (lagUs > 0) driven.handleLag(now, lagUs);
+    driven.handleTimer(now);
+    // Before sending: what was received may free room for what waits, and what it carried is wanted soon.
+    pollEvents(driven);
+    const sent = driven.transmit(now, batch, MOST_SENT);
+    pollEvents(driven);
+    housekeep(driven, now);
+    const wakeUs = sent === MOST_SENT ? now : Math.min(driven.nextWakeUs(now), now + LONGEST_SLEEP_US);
+    const done = driven.closed && (wakeUs > now + LONGEST_SLEEP_US / 2 || now > driven.heardUs + driven.idleUs);
+    if (!done) return wakeUs;
+    finish(driven);
+    return Infinity;
+  }
+
+  /** A lane's defect ends that lane, not those of others. */
+  function fail(driven: DrivenLane, error: unknown): void {
+    if (!lanes.has(driven.key)) return;
+    const fault = error instanceof Error ? error : new Error(String(error));
+    process.emitWarning(fault.stack ?? fault.message, 'LaneFault');
+    if (!driven.closed)
+      farewells.push({ op: 'closed', lane: driven.key, reason: `a defect in Hawser (${fault.message})`, byPeer: false });
+    driven.closed = true;
+    finish(driven);
+    loop.wake();
   }
 
   function handleDatagram(datagram: ReceivedDatagram): void {
@@ -136,13 +159,19 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
     // Nothing is answered to what is not known: who asks learns nothing, and nobody can be made to send to a third.
     if (!entry) return;
     const { owner, pathId } = entry;
+    try {
+      handlePacket(owner, pathId, datagram, receiving as DatagramPort);
+    } catch (error) {
+      fail(owner, error);
+    }
+  }
+
+  function handlePacket(owner: DrivenLane, pathId: number, datagram: ReceivedDatagram, port: DatagramPort): void {
     const first = !owner.heard;
-    const port = receiving as DatagramPort;
     if (!owner.handleDatagram(stepUs, header, pathId, datagram, port)) return;
-    routes.get(owner.key)?.handleAnswer(pathId, port);
-    if (!first) return;
-    if (owner.role === 'client') post({ op: 'opened', lane: owner.key });
-    else tellAddress(owner, pathId);
+    // A way that lets only small packets through is none.
+    if (datagram.bytes >= DATA_PACKET_BYTES) routes.get(owner.key)?.handleAnswer(pathId, port);
+    if (first && owner.role === 'server') tellAddress(owner, pathId);
   }
 
   function pollEvents(driven: DrivenLane): void {
@@ -155,6 +184,9 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
       const { pathId, state } = event;
       const address = driven.paths.get(pathId)?.address;
       post({ op: 'path', lane: driven.key, pathId, state, host: address?.host ?? '', port: address?.port ?? 0 });
+      if (driven.opened || driven.role === 'server') return;
+      driven.opened = true;
+      post({ op: 'opened', lane: driven.key });
     } else if (event.type === 'closed')
       farewells.push({ op: 'closed', lane: driven.key, reason: event.reason, byPeer: event.byPeer });
     else relay.handleEvent(driven, event);
@@ -247,8 +279,9 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
     loop.wake();
   }
 
-  function command(driven: DrivenLane, message: Extract<ToThread, { op: 'close' | 'policy' | 'cap' | 'recent' }>): void {
+  function command(driven: DrivenLane, message: Extract<ToThread, { op: 'close' | 'ping' | 'policy' | 'cap' | 'recent' }>): void {
     if (message.op === 'close') driven.lane.close(nowUs(), message.reason);
+    else if (message.op === 'ping') driven.lane.ping(nowUs());
     else if (message.op === 'policy') driven.lane.setPolicy(message.policy);
     else if (message.op === 'cap') driven.lane.setCap(message.bytesPerSecond);
     else post({ op: 'recent', call: message.call, lines: driven.trace.recent(nowUs()) });
