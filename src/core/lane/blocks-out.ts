@@ -63,8 +63,8 @@ export class BlocksOut {
   sourceSent = 0;
   sentAgain = 0;
   repairSent = 0;
-  /** Symbols acknowledged beyond what their blocks needed. */
-  useless = 0;
+  private ackedSymbols = 0;
+  private completedSymbols = 0;
   /** Bytes of blocks that the receiver has whole. */
   completedBytes = 0;
   private readonly ring: (OutgoingBlock | undefined)[] = new Array(RING);
@@ -87,6 +87,13 @@ export class BlocksOut {
 
   get unsentSymbols(): number {
     return this.current ? this.current.sourceSymbols - this.current.nextSource : 0;
+  }
+
+  /** Symbols acknowledged beyond what their blocks needed, less those that are still to be acknowledged. */
+  get useless(): number {
+    let needed = this.completedSymbols;
+    for (let id = this.lowest; id < this.next; id++) needed += this.get(id)?.acked ?? 0;
+    return Math.max(0, this.ackedSymbols - needed);
   }
 
   get unacknowledgedBytes(): number {
@@ -205,15 +212,11 @@ export class BlocksOut {
   /** A packet with this symbol was acknowledged; not `wasInFlight`: it had been given up before. */
   handleAcked(id: number, symbol: number, wasInFlight: boolean): void {
     const block = this.get(id);
-    if (!block) {
-      this.useless++;
-      return;
-    }
+    this.ackedSymbols++;
+    if (!block) return;
     if (wasInFlight) block.inFlight--;
     block.failureKnown = false;
-    if (block.state[symbol] === ACKED) {
-      this.useless++;
-    } else {
+    if (block.state[symbol] !== ACKED) {
       block.state[symbol] = ACKED;
       block.acked++;
       if (block.acked > block.rank) block.rank = block.acked;
@@ -344,6 +347,7 @@ export class BlocksOut {
   private finish(block: OutgoingBlock): void {
     block.complete = true;
     this.completedBytes += contentBytes(block);
+    this.completedSymbols += block.sourceSymbols;
     this.encoder.forget(block.id);
     if (this.current === block) this.current = null;
     this.ring[block.id % RING] = undefined;

@@ -238,6 +238,11 @@ export class RateController {
     return this.#state.ackIntervalUs;
   }
 
+  /** How long acknowledgements stay away at times though the path is well; 0: never. */
+  get usualGapUs(): Us {
+    return this.#stall.usualGapUs;
+  }
+
   get jitterUs(): Us {
     return this.#state.jitterUs;
   }
