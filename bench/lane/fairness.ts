@@ -8,6 +8,7 @@ import { type Flow, hasOption, hawserFlow, tcpFlow, together } from './flows.ts'
 import { goodputBetween, jain } from './goodput.ts';
 import { LANE_PAGE } from './page.ts';
 import { startServer } from './put.ts';
+import { reasonOf } from './reason.ts';
 
 export interface FairnessOptions {
   readonly transport: string;
@@ -54,7 +55,13 @@ export async function fairness({ transport, only, seconds, write }: FairnessOpti
       rows.push([titleOf(one), 'not measured', '', '', `hawser put has no ${BACKGROUND[0]}`]);
       continue;
     }
-    const rates = await play(one, transport, seconds);
+    const rates = await play(one, transport, seconds).catch((error: unknown) => {
+      process.exitCode = 1;
+      say(`bench: ${one.id} failed: ${reasonOf(error)}`);
+      rows.push([titleOf(one), 'failed', '', '', reasonOf(error)]);
+      return null;
+    });
+    if (rates === null) continue;
     const [first = 0, second = 0] = rates;
     raw.push({ ...one, rates });
     say(`bench: ${one.id}: ${one.flows.map((kind, i) => `${kind} ${mbit(rates[i]!)}`).join(', ')}, Jain ${times(jain(rates))}`);
@@ -93,11 +100,14 @@ async function play(one: Scene, transport: string, seconds: number): Promise<num
       flows.push(hawserFlow(name, atMs, { lab, server, source, transport, stateIn: folder, flags }));
     }
   }
-  const samples = await together(flows, seconds);
-  for (const stop of stops) await stop();
-  await server.stop();
-  await lab.stop();
-  return samples.map((one) => goodputBetween(one, seconds * SETTLE * 1000, seconds * 1000 - 500));
+  try {
+    const samples = await together(flows, seconds);
+    return samples.map((one) => goodputBetween(one, seconds * SETTLE * 1000, seconds * 1000 - 500));
+  } finally {
+    for (const stop of stops) await stop();
+    await server.stop();
+    await lab.stop();
+  }
 }
 
 function titleOf({ flows, rttMs, queueMs, loss }: Scene): string {

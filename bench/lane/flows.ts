@@ -58,15 +58,20 @@ export async function tcpFlow(name: string, atMs: number, lab: Netlab): Promise<
   };
 }
 
+/** Rejects with the first failure, once all have ended. */
 export async function together(flows: readonly Flow[], seconds: number): Promise<readonly (readonly Sample[])[]> {
   const startedMs = performance.now();
   const nowMs = () => performance.now() - startedMs;
-  return await Promise.all(
+  const done = await Promise.allSettled(
     flows.map(async (flow) => {
       await sleep(flow.atMs);
       return await flow.run(nowMs, seconds * 1000);
     }),
   );
+  return done.map((one) => {
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  });
 }
 
 /** Whether `hawser put` has an option, so that an older one is told from a slow one. */

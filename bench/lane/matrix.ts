@@ -11,6 +11,7 @@ import { goodputBetween, longestGapMs, middleGoodput } from './goodput.ts';
 import { LANE_PAGE } from './page.ts';
 import { PEER_IDS, startPeers } from './peers.ts';
 import { type Put, type PutOptions, put, startServer } from './put.ts';
+import { reasonOf } from './reason.ts';
 
 export interface MatrixOptions {
   readonly transport: string;
@@ -118,7 +119,7 @@ async function measureCase(one: Case, options: MatrixOptions, notMeasured: Set<s
           `bench: ${one.id} ${peer.name}: ${percent(bytesPerSecond / caseLimit(one))} of the limit${ended ? `, ${seconds(ms)}` : ''}`,
         );
       } catch (error) {
-        notMeasured.add(`${peer.name} over ${one.title} (${firstLine(error)}).`);
+        notMeasured.add(`${peer.name} over ${one.title} (${reasonOf(error)}).`);
       }
     }
     await started.stop();
@@ -168,8 +169,8 @@ async function attempt(
     if (!done.ended) failures.push(`stopped after ${seconds(patienceMs)}`);
     return { put: done, diedMs };
   } catch (error) {
-    failures.push(firstLine(error));
-    say(`bench: ${one.id}: ${firstLine(error)}`);
+    failures.push(reasonOf(error));
+    say(`bench: ${one.id}: ${reasonOf(error)}`);
     return null;
   } finally {
     if (diedMs !== null) options.lab.change({ up: 1 }, one.dies);
@@ -268,12 +269,6 @@ function spread(values: readonly number[], format: (value: number) => string): s
   // Of shares the smallest is the worst, of times the largest.
   const worst = format === percent ? Math.min(...values) : Math.max(...values);
   return values.length === 1 ? format(values[0]!) : `${format(median(values))} (${format(worst)})`;
-}
-
-function firstLine(error: unknown): string {
-  const text = (error as Error).message;
-  const event = /"message":"([^"]*)"/.exec(text)?.[1];
-  return (event ?? text.split('\n')[0] ?? text).slice(0, 300);
 }
 
 const PEERS_NOTE = ({ peerSeconds, size }: MatrixOptions) =>

@@ -7,6 +7,7 @@ import { BENCH, keepRaw, publish, say, table } from '../report.ts';
 import { scratch } from '../scratch.ts';
 import { LANE_PAGE } from './page.ts';
 import { startServer } from './put.ts';
+import { reasonOf } from './reason.ts';
 
 export interface SmallOptions {
   readonly transport: string;
@@ -33,7 +34,7 @@ export async function small({ transport, objects, write }: SmallOptions): Promis
             { onLine: (line) => times.push(JSON.parse(line).ms), limitMs: MOST_MS },
           );
         } catch (error) {
-          why = /^\w*Error.*$/m.exec((error as Error).message)?.[0] ?? (error as Error).message.slice(-200);
+          why = reasonOf(error);
         }
         if (times.length === 0) {
           say(`bench: not measured: ${what}: ${why || 'nothing arrived in time'}`);
