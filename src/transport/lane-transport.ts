@@ -7,6 +7,8 @@ import { createRequests } from './requests.ts';
 import { createWatchdog } from './watchdog.ts';
 
 export interface LaneTransport extends Transport {
+  /** Call it now and then while an answer is waited for: a server that says nothing is asked whether it is there. */
+  checkPulse(): void;
   /** Resolves, with the reason, when the lane is no more. */
   readonly closed: Promise<string>;
   /** Resolves when the server was told, as far as that can be. */
@@ -33,6 +35,9 @@ export function createLaneTransport(link: LaneLink, where: string, most = MOST_S
       return { transport: 'lane', remote: where, httpVersion: '1.1', rttMs: rttMs(link), ...(lane ? { lane } : {}) };
     },
     closed,
+    checkPulse() {
+      if (link.silentMs > QUIET_MS) link.ping();
+    },
     async close() {
       connections.close();
       watchdog.close(closedError());
@@ -48,3 +53,4 @@ function rttMs(link: LaneLink): number | null {
 }
 
 const MOST_STREAMS = 24;
+const QUIET_MS = 2_000;

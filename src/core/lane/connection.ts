@@ -93,6 +93,9 @@ class LaneMachine implements Lane {
   private capBytesPerSecond: number;
   private nextStream: number;
   private turn = 0;
+  /** When to ask whether credit for a stream was lost, and how often that was asked. */
+  private askUs: Us = Infinity;
+  private asks = 0;
   private closed = false;
 
   constructor(options: LaneOptions) {
@@ -169,13 +172,17 @@ class LaneMachine implements Lane {
     if (this.closed || !path) return;
     path.receivedBytes += packet.datagramBytes;
     path.lastHeardUs = nowUs;
-    if (path.state === 'opening' || path.state === 'failed') this.setState(path, path.standby ? 'standby' : 'active');
+    path.unheardPings = 0;
+    // A client's path is open when a packet of full size came back, in answer to one: what is smaller shows too little.
+    const isOpen = path.state !== 'opening' || this.options.role === 'server' || packet.datagramBytes >= DATA_PACKET_BYTES;
+    if (isOpen && (path.state === 'opening' || path.state === 'failed') && !path.tooNarrow)
+      this.setState(path, path.standby ? 'standby' : 'active');
     if (packet.moved) this.control.handleMovedPacket(nowUs, path);
     if (path.candidate && (packet.moved || packet.fromCandidate)) path.candidate.receivedBytes += packet.datagramBytes;
     const wrong =
       packet.kind === 'data'
         ? this.handleSymbol(nowUs, path, packet)
-        : this.control.handlePlain(nowUs, path, packet.plain)
+        : this.control.handlePlain(nowUs, path, packet.plain, packet.datagramBytes)
           ? null
           : 'a control packet could not be read';
     if (wrong !== null) this.close(nowUs, wrong);
@@ -186,6 +193,12 @@ class LaneMachine implements Lane {
     for (const path of this.paths) {
       path.controller.handleTimer(nowUs);
       this.watch(nowUs, path);
+      this.watchSize(nowUs, path);
+    }
+    if (nowUs >= this.askUs) {
+      this.ping(nowUs);
+      this.asks++;
+      this.askUs = Infinity;
     }
     this.control.handleTimer(nowUs, this.paths);
   }
@@ -194,10 +207,10 @@ class LaneMachine implements Lane {
     if (this.closed) return this.control.hasClosing ? nowUs : Infinity;
     let next = this.control.nextUs(nowUs, this.paths);
     for (const path of this.paths) {
-      next = Math.min(next, path.controller.nextTimerUs(), path.timeoutAtUs());
+      next = Math.min(next, path.controller.nextTimerUs(), path.timeoutAtUs(), path.sizeProbeAtUs(nowUs));
       if (this.scheduler.hasWork(nowUs, this.paths, path)) next = Math.min(next, Math.max(nowUs, path.nextSendUs(nowUs)));
     }
-    return Math.min(next, this.scheduler.tailUs(nowUs));
+    return Math.min(next, this.scheduler.tailUs(nowUs), this.askUs);
   }
 
   pollTransmit(nowUs: Us, out: Uint8Array): boolean {
@@ -214,6 +227,7 @@ class LaneMachine implements Lane {
       this.writeData(nowUs, path, out);
       return true;
     }
+    this.watchCredit(nowUs);
     return false;
   }
 
@@ -250,6 +264,10 @@ class LaneMachine implements Lane {
     if (this.closed) return;
     this.control.sayClose(nowUs, reason);
     this.finish(reason, false);
+  }
+
+  ping(nowUs: Us): void {
+    for (const path of this.paths) this.control.ping(nowUs, path);
   }
 
   handleLag(nowUs: Us, lagUs: Us): void {
@@ -323,6 +341,17 @@ class LaneMachine implements Lane {
     if (transmit.toCandidate && path.candidate) path.candidate.sentBytes += datagramBytes;
   }
 
+  /** A stream stands still for want of credit: the peer's reader may be slow, or the credit was lost and the peer thinks it told. */
+  private watchCredit(nowUs: Us): void {
+    if (!this.streamsOut.blocked) {
+      this.askUs = Infinity;
+      this.asks = 0;
+    } else if (this.askUs === Infinity) {
+      const timeoutUs = this.paths.reduce((least, path) => Math.min(least, path.timeoutUs), MOST_ASK_US);
+      this.askUs = nowUs + Math.min(MOST_ASK_US, timeoutUs * 2 ** Math.min(this.asks, 6));
+    }
+  }
+
   /** Timeouts, and what they say about the path. */
   private watch(nowUs: Us, path: Path): void {
     const isLate = nowUs >= path.timeoutAtUs();
@@ -338,8 +367,23 @@ class LaneMachine implements Lane {
       }
     }
     const silentUs = nowUs - path.lastHeardUs;
-    if (path.timeouts >= 3 && silentUs > FAILED_AFTER_US) this.setState(path, 'failed');
+    const isUnheard = path.timeouts >= 3 || (path.unheardPings >= UNHEARD_PINGS && path.state !== 'opening');
+    if (isUnheard && silentUs > FAILED_AFTER_US) this.setState(path, 'failed');
     else if (path.timeouts >= 2) this.setState(path, 'degraded');
+  }
+
+  /** Data is not acknowledged though the peer is heard: do full packets get lost, and small ones not? */
+  private watchSize(nowUs: Us, path: Path): void {
+    if (nowUs < path.sizeProbeAtUs(nowUs)) return;
+    if (path.smallPongs >= NARROW_PONGS) {
+      path.tooNarrow = true;
+      path.giveUpInFlight(this.blocksOut);
+      this.setState(path, 'failed');
+      if (this.paths.every(({ tooNarrow }) => tooNarrow)) this.close(nowUs, 'packets of full size do not get through any more');
+      return;
+    }
+    path.sizeProbeUs = nowUs + SIZE_PROBE_US;
+    this.control.probeSize(nowUs, path);
   }
 
   private setState(path: Path, state: Path['state']): void {
@@ -362,4 +406,10 @@ const STREAM_WINDOW_BYTES = 16 << 20;
 const RECEIVE_WINDOW_BYTES = 64 << 20;
 const MAX_STREAMS = 64;
 const PROBES = 2;
+const MOST_ASK_US = 2_000_000;
 const FAILED_AFTER_US = 2_000_000;
+/** On a path that loses a third of all packets each way, one time in sixty all of them or their answers are lost. */
+const UNHEARD_PINGS = 6;
+const SIZE_PROBE_US = 150_000;
+/** Were sizes alike, one of so many full pings between them would have been answered too, but for one time in a thousand. */
+const NARROW_PONGS = 10;

@@ -36,8 +36,10 @@ export const SYMBOL_HEAD_BYTES = 8;
 export const IP_UDP_BYTES = 28;
 /** Bytes of a full data packet as UDP payload. */
 export const DATA_PACKET_BYTES = HEADER_BYTES + SYMBOL_HEAD_BYTES + SYMBOL_BYTES + TAG_BYTES;
-/** Largest plaintext of a control packet. */
+/** Largest plaintext of a control packet that is not padded to the size of a full data packet. */
 export const MAX_CONTROL_BYTES = 1200;
+/** Plaintext of a full data packet. */
+export const FULL_PLAIN_BYTES = SYMBOL_HEAD_BYTES + SYMBOL_BYTES;
 /** Data packets that a path keeps account of: 2^16 packets are 83 MB in flight. */
 export const PACKET_LOG_SIZE = 1 << 16;
 
@@ -70,6 +72,8 @@ export interface Lane {
   /** So many bytes of `data` events were taken by whoever reads the stream: the peer may send as many more. */
   consumed(streamId: number, bytes: number): void;
   close(nowUs: Us, reason: string): void;
+  /** Asks the peer for a sign of life on every path: several that are not answered make a path `failed`. */
+  ping(nowUs: Us): void;
   /** The driver's event loop was late by so much: what was measured meanwhile says nothing about the network. */
   handleLag(nowUs: Us, lagUs: Us): void;
   setPolicy(policy: LanePolicy): void;

@@ -5,7 +5,15 @@
 import type { AckView } from './ack-frame.ts';
 import type { BlocksIn } from './blocks-in.ts';
 import type { BlocksOut } from './blocks-out.ts';
-import { HEADER_BYTES, MAX_CONTROL_BYTES, TAG_BYTES, type Transmit, type Us } from './contract.ts';
+import {
+  DATA_PACKET_BYTES,
+  FULL_PLAIN_BYTES,
+  HEADER_BYTES,
+  MAX_CONTROL_BYTES,
+  TAG_BYTES,
+  type Transmit,
+  type Us,
+} from './contract.ts';
 import { readFrames } from './frame-reader.ts';
 import { FrameWriter } from './frame-writer.ts';
 import { type FrameHandler, RANK_COMPLETE, STATE_HEAD_BYTES } from './frames.ts';
@@ -32,10 +40,13 @@ interface Dues {
   greetUs: Us;
   greetings: number;
   pingUs: Us;
+  pingKind: number;
   keptAliveUs: Us;
   pongId: number;
   pongSentUs: number;
   pongReceivedUs: Us;
+  /** The ping was of full size, and so shall its answer be. */
+  pongFull: boolean;
   responseHigh: number;
   responseLow: number;
   /** Not told even once. */
@@ -56,12 +67,14 @@ export class Control {
   private toldCredit = 0;
   private creditUs: Us = Infinity;
   private lagMs = 0;
+  /** The number of a ping has its kind in the lowest two bits. */
   private pings = 0;
   private closing: { reason: string; left: number } | null = null;
   private readonly ranks = new Uint8Array(MAX_CONTROL_BYTES);
   private readonly handler: FrameHandler;
   private nowUs: Us = 0;
   private from: Path | null = null;
+  private fromFull = false;
 
   constructor(environment: ControlEnvironment) {
     this.environment = environment;
@@ -72,13 +85,20 @@ export class Control {
     return this.closing !== null;
   }
 
-  /** The client's first word on a path, large enough that the server may answer; said again until something is heard. */
+  /** The client's first word on a path, of full size; said again until an answer of full size shows that such packets get through. */
   greet(nowUs: Us, path: Path): void {
     this.due(path).greetUs = nowUs;
   }
 
   ping(nowUs: Us, path: Path): void {
     this.due(path).pingUs = nowUs;
+  }
+
+  /** While data is not acknowledged: a small ping and a full one at the same instant tell a path that is bad from one that is too narrow. */
+  probeSize(nowUs: Us, path: Path): void {
+    const due = this.due(path);
+    due.pingUs = nowUs;
+    due.pingKind = PING_PAIRED;
   }
 
   sayClose(_nowUs: Us, reason: string): void {
@@ -117,9 +137,10 @@ export class Control {
     };
   }
 
-  handlePlain(nowUs: Us, path: Path, plain: Uint8Array): boolean {
+  handlePlain(nowUs: Us, path: Path, plain: Uint8Array, datagramBytes: number): boolean {
     this.nowUs = nowUs;
     this.from = path;
+    this.fromFull = datagramBytes >= DATA_PACKET_BYTES;
     return readFrames(plain, this.handler);
   }
 
@@ -156,7 +177,10 @@ export class Control {
     const due = this.due(path);
     const toCandidate = path.prefersCandidate(CHALLENGE_BYTES);
     const allowance = Math.min(path.allowance, toCandidate ? path.candidateAllowance : Infinity);
-    const budget = Math.min(MAX_CONTROL_BYTES, allowance - OVERHEAD);
+    const greets = nowUs >= greetUs(path, due);
+    const pings = greets || nowUs >= due.pingUs;
+    const isFull = greets || (pings && due.pingKind === PING_FULL) || (due.pongId >= 0 && due.pongFull);
+    const budget = Math.min(isFull ? FULL_PLAIN_BYTES : MAX_CONTROL_BYTES, allowance - OVERHEAD);
     writer.reset(out, budget);
     if (due.responses > 0 && writer.pathResponse(due.responseHigh, due.responseLow)) {
       due.responses--;
@@ -169,8 +193,7 @@ export class Control {
     if (due.challengeUs < Infinity && writer.pathChallenge(due.challengeHigh, due.challengeLow))
       due.challengeUs = nowUs + Math.max(path.controller.srttUs, MIN_CHALLENGE_US);
     if (due.pongId >= 0 && writer.pong(due.pongId, due.pongSentUs, nowUs - due.pongReceivedUs)) due.pongId = -1;
-    const greets = nowUs >= greetUs(path, due);
-    if (greets || nowUs >= due.pingUs) this.writePing(nowUs, path, due);
+    if (pings) this.writePing(nowUs, path, due, greets ? PING_FULL : due.pingKind);
     // Also when it has nothing new: the one before may be lost, and on a path that is hardly ever up so are all after the news.
     if (path.arrivals.writeAck(writer, path.id, nowUs, this.lagMs)) this.lagMs = 0;
     if (blocksIn.credit > 0 && writer.credit(blocksIn.credit)) {
@@ -179,8 +202,8 @@ export class Control {
     }
     streamsIn.tellCredits((id, offset) => writer.streamCredit(id, offset));
     if (nowUs >= this.stateUs) this.writeState(nowUs);
-    // It pays for what the server may answer before the address is proven.
-    if (greets) writer.padding(budget);
+    // A greeting also pays for what the server may answer before the address is proven.
+    if (isFull) writer.padding(budget);
     if (writer.length === 0) return false;
     transmit.pathId = path.id;
     transmit.kind = 'control';
@@ -194,12 +217,15 @@ export class Control {
     return true;
   }
 
-  private writePing(nowUs: Us, path: Path, due: Dues): void {
+  private writePing(nowUs: Us, path: Path, due: Dues, kind: number): void {
+    this.pings += (kind - this.pings) & 3;
     this.writer.ping(this.pings++, nowUs);
-    due.pingUs = Infinity;
+    path.unheardPings++;
+    due.pingUs = kind === PING_PAIRED ? nowUs : Infinity;
+    due.pingKind = kind === PING_PAIRED ? PING_FULL : PING_PLAIN;
     if (greetUs(path, due) < Infinity) {
       due.greetings++;
-      due.greetUs = nowUs + greetAgainUs(due.greetings);
+      due.greetUs = nowUs + greetAgainUs(due.greetings) * (0.75 + 0.5 * (this.environment.random() / 2 ** 32));
     }
   }
 
@@ -265,10 +291,12 @@ export class Control {
         greetUs: Infinity,
         greetings: 0,
         pingUs: Infinity,
+        pingKind: PING_PLAIN,
         keptAliveUs: 0,
         pongId: -1,
         pongSentUs: 0,
         pongReceivedUs: 0,
+        pongFull: false,
         responseHigh: 0,
         responseLow: 0,
         hasResponse: false,
@@ -316,14 +344,18 @@ export class Control {
         due.pongId = id;
         due.pongSentUs = sentUs;
         due.pongReceivedUs = this.nowUs;
+        due.pongFull = this.fromFull;
         if (!(this.from as Path).validated && due.challengeUs === Infinity) due.challengeUs = this.nowUs;
         // Whoever asks may have missed what was said before.
         this.stateUs = this.nowUs;
         environment.streamsIn.repeatCredits();
       },
-      onPong: (_id, pingSentUs, delayUs) => {
+      onPong: (id, pingSentUs, delayUs) => {
         const rttUs = this.nowUs - pingSentUs - delayUs;
-        const { arrivals } = this.from as Path;
+        const path = this.from as Path;
+        const { arrivals } = path;
+        if ((id & 3) === PING_FULL) path.smallPongs = 0;
+        else if ((id & 3) === PING_PAIRED) path.smallPongs++;
         if (rttUs > 0) arrivals.minRttUs = Math.min(arrivals.minRttUs, rttUs);
       },
       onResetStream: () => undefined,
@@ -366,7 +398,10 @@ function greetUs(path: Path, due: Dues): Us {
   return path.state === 'opening' ? due.greetUs : Infinity;
 }
 
-/** Close together at first, for on a bad link one in three is lost and everything waits for this; once a second in the end. */
+/**
+ * Close together at first, for on a bad link one in three is lost and everything waits for this; about once a second in the end, and
+ * not by a beat, for links that come and go have one too.
+ */
 function greetAgainUs(greetings: number): Us {
   return greetings < 8 ? 25_000 * greetings : Math.min(1_000_000, 25_000 * 2 ** (greetings - 5));
 }
@@ -382,4 +417,8 @@ const CREDIT_US = 5_000;
 const MIN_CHALLENGE_US = 50_000;
 const KEEP_ALIVE_US = 15_000_000;
 const CLOSE_REPEATS = 2;
+const PING_PLAIN = 0;
+const PING_FULL = 1;
+/** Small, and followed by a full one. */
+const PING_PAIRED = 2;
 const RESPONSE_REPEATS = 16;

@@ -62,6 +62,13 @@ export class Path {
   /** Unanswered timeouts in a row. */
   timeouts = 0;
   probes = 0;
+  /** Pings that left since anything was heard. */
+  unheardPings = 0;
+  /** While data is not acknowledged: answers to small pings of pairs since a full one was answered, and when the next pair is due. */
+  smallPongs = 0;
+  sizeProbeUs: Us = 0;
+  /** Control comes through and full packets do not: it carries no data any more. */
+  tooNarrow = false;
   /** Everything in flight here was given up, so that other paths send it. */
   suspect = false;
   /** Largest lateness of a packet that still came (RFC 9002 section 6.1.2 has a fixed share of the RTT instead). */
@@ -111,8 +118,16 @@ export class Path {
   }
 
   get timeoutUs(): Us {
-    const { srttUs, rttVarUs, ackIntervalUs } = this.controller;
-    return (srttUs + Math.max(4 * rttVarUs, 10_000) + 3 * ackIntervalUs) * 2 ** Math.min(this.timeouts, 6);
+    const { srttUs, rttVarUs, ackIntervalUs, usualGapUs } = this.controller;
+    // Three acknowledgements may be lost in a row, and more where that is known to happen.
+    const gapUs = Math.max(3 * ackIntervalUs, Math.min(1.25 * usualGapUs, MOST_GAP_US));
+    return (srttUs + Math.max(4 * rttVarUs, 10_000) + gapUs) * 2 ** Math.min(this.timeouts, 6);
+  }
+
+  /** When it is to be asked whether full packets get through where small ones do; Infinity: there is no doubt. */
+  sizeProbeAtUs(nowUs: Us): Us {
+    const doubts = this.timeouts >= SIZE_TIMEOUTS && !this.tooNarrow && nowUs - this.lastHeardUs <= SIZE_SILENCE_US;
+    return doubts ? Math.max(nowUs, this.sizeProbeUs) : Infinity;
   }
 
   /** The congestion side allows a data packet of so many bytes of payload now. */
@@ -201,6 +216,7 @@ export class Path {
     this.noteCoverage(ack, blocks);
     if (progress) {
       this.timeouts = 0;
+      this.smallPongs = 0;
       this.suspect = false;
     }
     this.detectLosses(blocks);
@@ -320,6 +336,9 @@ export class Path {
 const INITIAL_RTT_US = 200_000;
 /** Packets of so long a time leave in one wake-up; timers are no finer on most machines. */
 const SEND_TOGETHER_SECONDS = 0.00075;
+const SIZE_TIMEOUTS = 2;
+const SIZE_SILENCE_US = 2_000_000;
 const MIN_REORDER_US = 4_000;
+const MOST_GAP_US = 200_000;
 const REORDER_PACKETS = 3;
 const AMPLIFICATION = 3;

@@ -51,7 +51,7 @@ export class Scheduler {
   }
 
   isUsable(paths: readonly Path[], path: Path): boolean {
-    if (path.state === 'opening') return false;
+    if (path.state === 'opening' || path.tooNarrow) return false;
     if (!path.standby) return true;
     return paths.every((other) => other.standby || other.state === 'failed');
   }

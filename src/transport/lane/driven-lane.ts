@@ -162,7 +162,9 @@ export class DrivenLane {
     const newest = packetNumber > largest;
     if (isControl) path.control.accept(packetNumber);
     else if (newest) path.largestData = packetNumber;
-    if (path.alternatives.length > 0 && datagram.bytes >= DATA_PACKET_BYTES) settleRoute(path, datagram.source, port);
+    // Small control packets also come by ways that swallow full ones.
+    const decides = !isControl || datagram.bytes >= DATA_PACKET_BYTES;
+    if (path.alternatives.length > 0 && decides) settleRoute(path, datagram.source, port);
     const elsewhere = path.alternatives.length === 0 && datagram.source !== path.address && !datagram.source.equals(path.address);
     packet.fromCandidate = elsewhere && path.candidate !== null && datagram.source.equals(path.candidate);
     packet.moved = newest && elsewhere && !packet.fromCandidate;

@@ -170,7 +170,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
     const first = !owner.heard;
     if (!owner.handleDatagram(stepUs, header, pathId, datagram, port)) return;
     // A way that lets only small packets through is none.
-    if (datagram.bytes >= DATA_PACKET_BYTES) routes.get(owner.key)?.handleAnswer(pathId, port);
+    if (header.kind === 'data' || datagram.bytes >= DATA_PACKET_BYTES) routes.get(owner.key)?.handleAnswer(pathId, port);
     if (first && owner.role === 'server') tellAddress(owner, pathId);
   }
 
