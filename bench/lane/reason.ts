@@ -5,5 +5,7 @@ export function reasonOf(error: unknown): string {
   const text = (error as Error).message;
   const sentence = /"message":"((?:[^"\\]|\\.)*)"/.exec(text)?.[1];
   const named = /^.*Error\b.*$/m.exec(text)?.[0];
-  return (sentence ?? named ?? text.slice(-300)).trim().slice(0, 300);
+  const how = /" (ended with [^:]*)/.exec(text)?.[1];
+  const last = text.split('\n').findLast((line) => line !== '' && !line.includes('"event":"progress"'));
+  return (sentence ?? named ?? how ?? last ?? text).trim().slice(0, 300);
 }
