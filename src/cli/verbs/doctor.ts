@@ -4,6 +4,7 @@ import type { Capabilities, Client } from '../../client/contract.ts';
 import { EXIT } from '../../core/errors.ts';
 import { formatRate } from '../../core/units.ts';
 import { clientOptions, resolveRemotes, type Server } from '../connect.ts';
+import { examineLane } from '../doctor/lane.ts';
 import { measureDisk, measureHash, retransmitShare, tcpCounters } from '../doctor/machine.ts';
 import { type Finding, reach } from '../doctor/reach.ts';
 import { type Measurements, percent, verdict } from '../doctor/verdict.ts';
@@ -35,6 +36,7 @@ async function examine(shell: Shell, remote: string | undefined, flags: CommonFl
     for await (const finding of reach(server)) show(shell, finding);
     for await (const finding of ask(client)) show(shell, finding);
     const measured = await measure(shell, client);
+    if (server.url.startsWith('https:')) await examineLaneOf(shell, server, flags);
     const sentences = verdict(measured);
     if (flags.json) sayJson(shell, { event: 'done', url: server.url, measured, verdict: sentences, exit: EXIT.done });
     else for (const line of ['', ...sentences]) say(shell, line);
@@ -43,6 +45,17 @@ async function examine(shell: Shell, remote: string | undefined, flags: CommonFl
     const failure = failureOf(error);
     printFailure(shell, failure, advice(server, failure.code));
     return failure.exit;
+  } finally {
+    await client.close();
+  }
+}
+
+async function examineLaneOf(shell: Shell, server: Server, flags: CommonFlags): Promise<void> {
+  // What weakens the connection was said before.
+  const quiet = { ...shell, stderr: { ...shell.stderr, write: () => true } };
+  const client = await shell.createClient({ ...clientOptions(quiet, server, flags), transport: 'lane' });
+  try {
+    show(shell, await examineLane(client));
   } finally {
     await client.close();
   }

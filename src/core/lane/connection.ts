@@ -155,6 +155,7 @@ class LaneMachine implements Lane {
       decisionLog: trace ? (line) => trace({ name: 'rate:decision', data: { path: pathId, line } }) : undefined,
     });
     this.paths.push(path);
+    this.setCap(this.capBytesPerSecond);
     if (this.options.role === 'client') this.control.greet(nowUs, path);
   }
 
@@ -244,6 +245,7 @@ class LaneMachine implements Lane {
   }
 
   write(streamId: number, bytes: Uint8Array): void {
+    if (this.blocksOut.unsentSymbols === 0) this.scheduler.updateModel(this.paths);
     this.streamsOut.write(streamId, bytes);
   }
 
@@ -282,7 +284,7 @@ class LaneMachine implements Lane {
 
   setCap(bytesPerSecond: number): void {
     this.capBytesPerSecond = bytesPerSecond;
-    for (const path of this.paths) path.controller.setCap(bytesPerSecond / Math.max(1, this.paths.length));
+    for (const path of this.paths) path.controller.setCap(bytesPerSecond / this.paths.length);
   }
 
   snapshot(nowUs: Us): LaneSnapshot {
@@ -365,6 +367,12 @@ class LaneMachine implements Lane {
         path.giveUpInFlight(this.blocksOut);
         this.setState(path, 'degraded');
       }
+    }
+    if (path.controller.failed) {
+      // Circuit breaker (RFC 8084): hardly anything of what was sent has arrived for long.
+      this.setState(path, 'failed');
+      if (this.paths.every(({ controller }) => controller.failed)) this.close(nowUs, 'next to nothing arrives');
+      return;
     }
     const silentUs = nowUs - path.lastHeardUs;
     const isUnheard = path.timeouts >= 3 || (path.unheardPings >= UNHEARD_PINGS && path.state !== 'opening');
