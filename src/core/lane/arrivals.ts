@@ -50,6 +50,11 @@ export class Arrivals implements AckSource {
     return this.window.largest;
   }
 
+  /** Share of the peer's packets that did not arrive, since the path began. */
+  get lossRate(): number {
+    return this.largest < LEAST_LOSS_PACKETS ? 0 : 1 - this.receivedTotal / (this.largest + 1);
+  }
+
   /** What the peer asked for, or else a sixteenth of the round trip between 5 and 10 ms. */
   get ackIntervalUs(): Us {
     return this.requestedIntervalUs > 0
@@ -165,6 +170,7 @@ export class Arrivals implements AckSource {
 
 /** How many ACKs tell of a packet: at 30 % loss of ACKs, all of eight are lost in 7 of 100 000 cases. Seven before the present one. */
 const ACKS_THAT_TELL = 7;
+const LEAST_LOSS_PACKETS = 50;
 const LEAST_INTERVAL_US = 5_000;
 const MOST_INTERVAL_US = 10_000;
 const MOST_REQUESTED_US = 250_000;

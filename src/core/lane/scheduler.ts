@@ -32,7 +32,10 @@ export class Scheduler {
     return tailUs > nowUs ? tailUs : Infinity;
   }
 
-  /** Losses as a block meets them: those of each path, by the share that it carries. */
+  /**
+   * Losses as a block meets them: those of each path, by the share that it carries. An end that has sent too little to know them
+   * takes them to be as on the way to it.
+   */
   updateModel(paths: readonly Path[]): void {
     let rates = 0;
     let loss = 0;
@@ -41,9 +44,13 @@ export class Scheduler {
       if (!this.isUsable(paths, path)) continue;
       const { controller } = path;
       const rate = controller.capacityBytesPerSecond + 1;
+      const isKnown = path.sentPackets >= KNOWN_LOSS_PACKETS;
+      const own = controller.lossRate + controller.lossRateSigma;
+      const pathLoss = Math.min(0.6, isKnown ? own : Math.max(own, path.arrivals.lossRate));
       rates += rate;
-      loss += rate * Math.min(0.6, controller.lossRate + controller.lossRateSigma);
-      burst += rate * controller.lossBurst;
+      loss += rate * pathLoss;
+      // Independent losses come in runs too, of 1 / (1 - loss); what is meant here is how much longer they are.
+      burst += rate * Math.max(1, controller.lossBurst * (1 - pathLoss));
     }
     // Rounded, or every acknowledgement would have every block's chances reckoned anew.
     if (rates > 0)
@@ -131,6 +138,7 @@ export class Scheduler {
 
 /** Nearer than this, a lost packet is sent again sooner than a decoder is set to work. */
 const NO_REPAIR_BELOW_RTT_US = 5_000;
+const KNOWN_LOSS_PACKETS = 200;
 const TAIL_AFTER_US = 10_000;
 const BLOCK_SECONDS = 0.05;
 const MIN_BLOCK_SYMBOLS = 16;
