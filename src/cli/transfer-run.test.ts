@@ -107,9 +107,13 @@ describe('transfers', () => {
       const env = { ...environment(), HAWSER_FINGERPRINT: 'a'.repeat(64) };
       const loud = await cli('put --insecure a /', { put: async () => summary }, { env });
       assert.match(loud.shell.err(), /warning: --insecure/);
-      assert.deepEqual(loud.shell.connections, [{ url: 'https://h:1', token: 'secret-token', insecure: true }]);
+      assert.deepEqual(loud.shell.connections, [
+        { url: 'https://h:1', token: 'secret-token', insecure: true, transport: 'auto' },
+      ]);
       const { shell } = await cli('put a /', { put: async () => summary }, { env });
-      assert.deepEqual(shell.connections, [{ url: 'https://h:1', token: 'secret-token', fingerprint: 'a'.repeat(64) }]);
+      assert.deepEqual(shell.connections, [
+        { url: 'https://h:1', token: 'secret-token', fingerprint: 'a'.repeat(64), transport: 'auto' },
+      ]);
     });
   });
 

@@ -37,7 +37,7 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
   });
   it('offers every verb', () => assert.deepEqual(offered('').toSorted(), [...VERB_NAMES, 'help'].toSorted()));
   it('offers verbs by their beginning', () => assert.deepEqual(offered('p').toSorted(), ['pause', 'profiles', 'put']));
-  it('offers options', () => assert.deepEqual(offered('put', '--pa'), ['--parallel']));
+  it('offers options', () => assert.deepEqual(offered('put', '--par'), ['--parallel']));
   it('offers the values of an option', () => assert.deepEqual(offered('put', '--priority', ''), ['critical', 'high', 'normal']));
   it('offers nothing for a free value', () => assert.deepEqual(offered('put', '--limit-rate', ''), []));
   it('offers files, with spaces', () => assert.deepEqual(offered('put', 'two'), ['two words.txt']));
