@@ -92,6 +92,8 @@ export type FromThread =
     }
   | { readonly op: 'address'; readonly lane: number; readonly pathId: number; readonly host: string; readonly port: number }
   | { readonly op: 'snapshot'; readonly lane: number; readonly snapshot: LaneSnapshot; readonly figures: LaneFigures }
+  /** A defect, for those who mend it. */
+  | { readonly op: 'fault'; readonly lane: number; readonly stack: string }
   | { readonly op: 'recent'; readonly call: number; readonly lines: readonly string[] }
   | { readonly op: 'streams'; readonly items: StreamItems };
 

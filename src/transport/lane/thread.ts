@@ -143,7 +143,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   function fail(driven: DrivenLane, error: unknown): void {
     if (!lanes.has(driven.key)) return;
     const fault = error instanceof Error ? error : new Error(String(error));
-    process.emitWarning(fault.stack ?? fault.message, 'LaneFault');
+    post({ op: 'fault', lane: driven.key, stack: fault.stack ?? fault.message });
     if (!driven.closed)
       farewells.push({ op: 'closed', lane: driven.key, reason: `a defect in Hawser (${fault.message})`, byPeer: false });
     driven.closed = true;

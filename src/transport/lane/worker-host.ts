@@ -77,7 +77,8 @@ export function startThread(laneModule: string = LANE_MODULE): ThreadHost & { st
     else if (message.op === 'recent') {
       traces.get(message.call)?.(message.lines);
       traces.delete(message.call);
-    } else if (message.op !== 'ready') {
+    } else if (message.op === 'fault') process.emitWarning(message.stack, 'LaneFault');
+    else if (message.op !== 'ready') {
       const key = 'lane' in message ? message.lane : message.listener;
       hearers.get(key)?.(message);
       links.get(key)?.handleMessage(message);

@@ -1,0 +1,419 @@
+/** Lanes over real sockets, both ends in threads of their own, through a relay that does what networks do. */
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { once } from 'node:events';
+import http, { type IncomingMessage } from 'node:http';
+import { after, before, describe, it } from 'node:test';
+import type { LaneLink } from './lane-link.ts';
+import type { LaneSocket } from './lane-socket.ts';
+import { type LaneListener, type ListenLanesOptions, listenLanes } from './listen.ts';
+import { native } from './native.ts';
+import { type ClientLaneOptions, openClientLane } from './open.ts';
+import type { LaneParameters } from './thread-messages.ts';
+import { startThread } from './worker-host.ts';
+
+type Thread = ReturnType<typeof startThread>;
+
+/** A body that differs everywhere. */
+function pattern(bytes: number): Buffer {
+  const body = Buffer.alloc(bytes);
+  for (let i = 0; i + 4 <= bytes; i += 4) body.writeUInt32LE(Math.imul(i, 2654435761) >>> 0, i);
+  return body;
+}
+
+const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+async function bodyOf(message: IncomingMessage): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const piece of message) pieces.push(piece as Buffer);
+  return Buffer.concat(pieces);
+}
+
+async function ask(link: LaneLink, path: string, body?: Buffer): Promise<{ text: string; bytes: Buffer }> {
+  const request = http.request({ createConnection: () => link.connect(), path, method: body ? 'PUT' : 'GET' });
+  request.end(body);
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  const bytes = await bodyOf(response);
+  return { text: bytes.toString(), bytes };
+}
+
+function parameters(laneId = 'lane'): LaneParameters {
+  const secrets = { secret: randomBytes(32), clientRandom: randomBytes(32) };
+  return { laneId, suite: 'aes-128-gcm', ...secrets, maxPaths: 1, policy: { kind: 'fair' } };
+}
+
+/** Answers with what it got: /digest of a body, /bytes/N, /peer. */
+function application(): http.Server {
+  return http.createServer(async (request, response) => {
+    const [, what, count] = (request.url ?? '').split('/');
+    if (what === 'bytes') response.end(pattern(Number(count)));
+    else if (what === 'peer') response.end(`${request.socket.remoteAddress} ${request.socket.remotePort}`);
+    else if (what === 'forever') response.write('begun');
+    else response.end(digest(await bodyOf(request)));
+  });
+}
+
+interface Relay {
+  readonly port: number;
+  /** Datagrams that came from the server. */
+  readonly fromServer: Buffer[];
+  /** What to send on of a client's datagram; default: itself. */
+  onClient: (datagram: Buffer) => Buffer[];
+  /** Sends to the server from a new port, as a NAT that forgot the old one. */
+  rebind(): Promise<number>;
+  sendToServer(datagram: Buffer): void;
+  close(): void;
+}
+
+async function relayTo(port: number): Promise<Relay> {
+  const front = createSocket('udp4');
+  const backs: UdpSocket[] = [];
+  const fromServer: Buffer[] = [];
+  let client: { address: string; port: number } | null = null;
+  async function rebind(): Promise<number> {
+    const back = createSocket('udp4');
+    back.bind(0, '127.0.0.1');
+    await once(back, 'listening');
+    backs.push(back);
+    back.on('message', (datagram) => {
+      fromServer.push(datagram);
+      // What comes to a port that the NAT has forgotten does not come through.
+      if (client && back === backs.at(-1)) front.send(datagram, client.port, client.address);
+    });
+    return back.address().port;
+  }
+  await rebind();
+  front.bind(0, '127.0.0.1');
+  await once(front, 'listening');
+  const relay: Relay = {
+    port: front.address().port,
+    fromServer,
+    onClient: (datagram) => [datagram],
+    rebind,
+    sendToServer: (datagram) => backs.at(-1)!.send(datagram, port, '127.0.0.1'),
+    close() {
+      front.close();
+      for (const back of backs) back.close();
+    },
+  };
+  front.on('message', (datagram, from) => {
+    client = from;
+    for (const out of relay.onClient(datagram)) relay.sendToServer(out);
+  });
+  return relay;
+}
+
+const ways: [string, string | false, string][] = [
+  ['system calls', native() === null && 'there is no node:ffi here', '1'],
+  ['node:dgram and node:crypto', false, '0'],
+];
+
+for (const [name, skip, setting] of ways) {
+  describe(`lanes by ${name}`, { skip, timeout: 60_000 }, () => {
+    let threads: { server: Thread; client: Thread };
+    const app = application();
+    const toClose: (() => Promise<void> | void)[] = [];
+
+    before(() => {
+      // Threads have the environment of the moment that they are started in.
+      const usual = process.env.HAWSER_LANE_NATIVE;
+      process.env.HAWSER_LANE_NATIVE = setting;
+      threads = { server: startThread(), client: startThread() };
+      if (usual === undefined) delete process.env.HAWSER_LANE_NATIVE;
+      else process.env.HAWSER_LANE_NATIVE = usual;
+    });
+    after(async () => {
+      for (const close of toClose.reverse()) await close();
+      await Promise.all([threads.server.stop(), threads.client.stop()]);
+    });
+
+    async function listen(options: Partial<ListenLanesOptions> = {}): Promise<LaneListener> {
+      const listener = await listenLanes({
+        host: '127.0.0.1',
+        port: 0,
+        thread: threads.server,
+        onStream: (_laneId, socket) => app.emit('connection', socket),
+        ...options,
+      });
+      toClose.push(() => listener.close());
+      return listener;
+    }
+
+    async function open(port: number, options: LaneParameters & Partial<ClientLaneOptions>): Promise<LaneLink> {
+      const link = await openClientLane({ thread: threads.client, endpoints: [{ host: '127.0.0.1', port }], ...options });
+      toClose.push(() => link.close());
+      return link;
+    }
+
+    async function connect(
+      serverOptions: Partial<LaneParameters> = {},
+    ): Promise<{ link: LaneLink; relay: Relay; listener: LaneListener }> {
+      const listener = await listen();
+      const relay = await relayTo(listener.port);
+      toClose.push(() => relay.close());
+      const shared = parameters();
+      listener.add({ ...shared, ...serverOptions });
+      const link = await open(relay.port, shared);
+      return { link, relay, listener };
+    }
+
+    it('carries requests and their bodies both ways, many at once', async () => {
+      const { link } = await connect();
+      const body = pattern(3_000_001);
+      const answers = await Promise.all([
+        ask(link, '/digest', body),
+        ...Array.from({ length: 20 }, (_, i) => ask(link, `/bytes/${i * 20_000}`)),
+      ]);
+      assert.equal(answers[0]!.text, digest(body));
+      for (let i = 0; i < 20; i++) assert.equal(digest(answers[i + 1]!.bytes), digest(pattern(i * 20_000)), `answer ${i}`);
+    });
+
+    it('carries the same through loss, copies and tampering, and is told of no more than it should', async () => {
+      const { link, relay } = await connect();
+      let count = 0;
+      let forged = 0;
+      relay.onClient = (datagram) => {
+        count++;
+        if (count % 10 === 3) return [];
+        if (count % 10 === 5) return [datagram, datagram];
+        if (count % 10 !== 7) return [datagram];
+        const tampered = Buffer.from(datagram);
+        tampered[13 + (count % (tampered.length - 13))]! ^= 1;
+        forged++;
+        return [tampered, datagram];
+      };
+      const body = pattern(1_000_000);
+      assert.equal((await ask(link, '/digest', body)).text, digest(body));
+      assert.equal(digest((await ask(link, '/bytes/1000000')).bytes), digest(pattern(1_000_000)));
+      assert.ok(forged > 50, `${forged} were forged`);
+    });
+
+    it('shows where the client is, and follows it to another port', async () => {
+      const { link, relay } = await connect();
+      assert.match((await ask(link, '/peer')).text, /^127\.0\.0\.1 \d+$/);
+      const port = await relay.rebind();
+      const body = pattern(500_000);
+      assert.equal((await ask(link, '/digest', body)).text, digest(body));
+      assert.equal((await ask(link, '/peer')).text, `127.0.0.1 ${port}`);
+    });
+
+    it('answers nothing to whom it does not know', async () => {
+      const listener = await listen();
+      const relay = await relayTo(listener.port);
+      toClose.push(() => relay.close());
+      const shared = parameters();
+      listener.add(shared);
+      let first = true;
+      let fromServer = -1;
+      relay.onClient = (datagram) => {
+        if (!first) return [datagram];
+        first = false;
+        for (const junk of strangers(datagram)) relay.sendToServer(junk);
+        // Loopback keeps order: answers to what went before would be here before the answer to this.
+        fromServer = relay.fromServer.length;
+        return [datagram];
+      };
+      const link = await open(relay.port, shared);
+      assert.equal(fromServer, 0);
+      const greeting = relay.fromServer[0] as Buffer;
+      // Everything that the server has sent is for the lane: with its id, which nobody else has.
+      await ask(link, '/bytes/1000');
+      for (const datagram of relay.fromServer) assert.deepEqual(datagram.subarray(1, 9), greeting.subarray(1, 9));
+    });
+
+    it('gives up in the time that it was given when nothing comes back', async () => {
+      const hole = createSocket('udp4');
+      hole.bind(0, '127.0.0.1');
+      await once(hole, 'listening');
+      await assert.rejects(open(hole.address().port, { ...parameters(), timeoutMs: 100 }), {
+        code: 'unreachable',
+        message: /no answer over UDP within 0\.1 s/,
+      });
+      hole.close();
+    });
+
+    it('stops trying when it is asked to', async () => {
+      const stop = new AbortController();
+      const hole = createSocket('udp4');
+      hole.bind(0, '127.0.0.1');
+      await once(hole, 'listening');
+      hole.once('message', () => stop.abort());
+      await assert.rejects(open(hole.address().port, { ...parameters(), timeoutMs: 50_000, signal: stop.signal }), {
+        code: 'interrupted',
+      });
+      hole.close();
+    });
+
+    it('does not wait when the other host says that nothing listens', {
+      skip: setting === '0' && 'node:dgram does not tell',
+    }, async () => {
+      const closed = createSocket('udp4');
+      closed.bind(0, '127.0.0.1');
+      await once(closed, 'listening');
+      const { port } = closed.address();
+      closed.close();
+      await once(closed, 'close');
+      await assert.rejects(open(port, { ...parameters(), timeoutMs: 50_000 }), { code: 'unreachable', message: /refused/ });
+    });
+
+    it('finds the address that answers among those that do not', async () => {
+      const listener = await listen();
+      const hole = createSocket('udp4');
+      hole.bind(0, '127.0.0.1');
+      await once(hole, 'listening');
+      const shared = parameters();
+      listener.add(shared);
+      const endpoints = [hole.address().port, listener.port].map((port) => ({ host: '127.0.0.1', port }));
+      const link = await open(0, { ...shared, endpoints });
+      assert.equal((await ask(link, '/bytes/5')).bytes.length, 5);
+      hole.close();
+    });
+
+    it('lets a writer be no further ahead than the reader has room', async () => {
+      const stuck = Promise.withResolvers<LaneSocket>();
+      const listener = await listen({
+        onStream: (_laneId, socket) => (socket.streamId === 0 ? stuck.resolve(socket) : app.emit('connection', socket)),
+      });
+      const shared = parameters();
+      listener.add({ ...shared, streamWindowBytes: 1 << 20 });
+      const link = await open(listener.port, shared);
+      const writer = link.connect();
+      // The reader is done when it has read: it gives up its own side.
+      writer.on('error', () => {});
+      const piece = pattern(65_536);
+      let accepted = 0;
+      let stopped = false;
+      const more = (): void => {
+        while (!stopped) {
+          accepted += piece.length;
+          if (!writer.write(piece)) return;
+        }
+      };
+      writer.on('drain', more);
+      more();
+      const reader = await stuck.promise;
+      // Another stream's whole exchange is time enough for this one to fill up.
+      await ask(link, '/bytes/1000');
+      const least = reader.bytesRead;
+      assert.ok(least <= (1 << 20) + 131_840, `${least} bytes were sent to a reader that takes none`);
+      assert.ok(accepted <= 4 << 20, `${accepted} bytes were accepted`);
+      stopped = true;
+      writer.end();
+      let read = 0;
+      for await (const bytes of reader) read += (bytes as Buffer).length;
+      assert.equal(read, accepted);
+    });
+
+    it('tells the other end when one gives a stream up', async () => {
+      const { link } = await connect();
+      const gone = new Promise<void>((resolve) => {
+        app.once('request', (request) => request.socket.once('close', () => resolve()));
+      });
+      const request = http.request({ createConnection: () => link.connect(), path: '/forever' });
+      request.on('error', () => {});
+      request.end();
+      const [response] = (await once(request, 'response')) as [IncomingMessage];
+      response.on('error', () => {});
+      response.destroy();
+      await gone;
+    });
+
+    it('ends what is under way when the lane is closed, at both ends', async () => {
+      const { link, listener } = await connect();
+      const request = http.request({ createConnection: () => link.connect(), path: '/forever' });
+      request.on('error', () => {});
+      request.end();
+      const [response] = (await once(request, 'response')) as [IncomingMessage];
+      const failed = once(response, 'error');
+      const closed = once(link, 'closed');
+      listener.remove('lane', 'the test is over');
+      const [reason, byPeer] = await closed;
+      assert.equal(reason, 'the test is over');
+      assert.equal(byPeer, true);
+      assert.equal((await failed)[0].code, 'ECONNRESET');
+      const late = link.connect();
+      assert.equal((await once(late, 'error'))[0].code, 'ECONNRESET');
+    });
+
+    it('refuses lanes beyond the limits', async () => {
+      const listener = await listen({ maxLanes: 3, maxLanesPerPeer: 2 });
+      listener.add({ ...parameters('a'), peer: 'x' });
+      listener.add({ ...parameters('b'), peer: 'x' });
+      assert.throws(() => listener.add({ ...parameters('c'), peer: 'x' }), { code: 'busy' });
+      listener.add({ ...parameters('d'), peer: 'y' });
+      assert.throws(() => listener.add({ ...parameters('e'), peer: 'z' }), { code: 'busy' });
+    });
+
+    it('says which address cannot be listened on', async () => {
+      const first = await listen();
+      await assert.rejects(listen({ port: first.port }), { code: 'usage', message: /something else listens there/ });
+    });
+
+    it('writes a trace when it is asked for', async () => {
+      const { link } = await connect();
+      await ask(link, '/bytes/100000');
+      const lines = await link.recentTrace();
+      assert.ok(lines.length > 0);
+      for (const line of lines) assert.deepEqual(Object.keys(JSON.parse(line)).slice(0, 2), ['time', 'name']);
+    });
+  });
+}
+
+describe('a defect in a lane', { timeout: 30_000 }, () => {
+  it('ends that lane, and the thread goes on', async () => {
+    const usual = new URL('../../core/lane/connection.ts', import.meta.url).href;
+    const module = `import { createLane as usual } from '${usual}';
+      export const createLane = (options) => {
+        const lane = usual(options);
+        if (options.capBytesPerSecond === 666) lane.handlePacket = () => { throw new Error('out of its mind'); };
+        return lane;
+      };`;
+    const thread = startThread(`data:text/javascript,${encodeURIComponent(module)}`);
+    const client = startThread();
+    const closed = Promise.withResolvers<string>();
+    const app = application();
+    const listener = await listenLanes({
+      host: '127.0.0.1',
+      port: 0,
+      thread,
+      onStream: (_laneId, socket) => app.emit('connection', socket),
+      onClosed: (laneId, reason) => closed.resolve(`${laneId}: ${reason}`),
+    });
+    const [good, bad] = [parameters('good'), parameters('bad')];
+    listener.add(good);
+    listener.add({ ...bad, capBytesPerSecond: 666 });
+    const warned = once(process, 'warning');
+    const endpoints = [{ host: '127.0.0.1', port: listener.port }];
+    const stop = new AbortController();
+    const doomed = openClientLane({ ...bad, endpoints, thread: client, signal: stop.signal });
+    assert.equal(await closed.promise, 'bad: a defect in Hawser (out of its mind)');
+    assert.match(String((await warned)[0]), /out of its mind/);
+    stop.abort();
+    await assert.rejects(doomed, { code: 'interrupted' });
+    const link = await openClientLane({ ...good, endpoints, thread: client });
+    assert.equal((await ask(link, '/bytes/7')).bytes.length, 7);
+    await link.close();
+    await listener.close();
+    await Promise.all([thread.stop(), client.stop()]);
+  });
+});
+
+/** Datagrams that look more and more like the client's first, and are not. */
+function strangers(real: Buffer): Buffer[] {
+  const otherId = Buffer.from(real);
+  otherId[4]! ^= 1;
+  const forged = Buffer.from(real);
+  forged[forged.length - 1]! ^= 1;
+  const otherVersion = Buffer.from(real);
+  otherVersion[0]! ^= 0xc0;
+  return [
+    Buffer.alloc(0),
+    Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+    randomBytes(1200),
+    real.subarray(0, 20),
+    otherVersion,
+    otherId,
+    forged,
+  ];
+}
