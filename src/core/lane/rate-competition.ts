@@ -6,7 +6,6 @@
 import type { Us } from './contract.ts';
 import type { PacketLog } from './packet-log.ts';
 import type { Decided } from './rate-decisions.ts';
-import { drainPlan } from './rate-decisions.ts';
 import type { DrainPlan, Evidence, RateState } from './rate-state.ts';
 import { STEADY } from './rate-state.ts';
 
@@ -45,13 +44,20 @@ export class Competition {
     state.hold = Math.max(state.hold, 2);
     state.wasHigh = false;
     this.#judge(e, drain);
-    if (drain.deep) state.loss.learnDrained(m.lost, m.packets);
+    const fell = this.#lossFell(e);
+    if (fell) {
+      state.loss.learnFallen(m.loss);
+      state.lower(Math.min(state.rate, (0.97 * state.deliveryRate) / (1 - state.loss.rate)));
+      state.targetScale = Math.max(0.4, state.targetScale * 0.7);
+      state.failTrain();
+      state.clearSuspicion();
+    } else if (drain.deep && e.leastQueueUs < Math.max(2000, state.jitterUs)) state.loss.learnDrained(m.lost, m.packets);
     else if (m.loss < state.loss.rate) state.loss.drift(m.loss, m.packets);
     if (state.policy.kind !== 'background' && state.loss.rate < FILLABLE_LOSS && this.#fails >= this.#patience(e.nowUs, drain)) {
       this.#enter(e.nowUs, drain.throughput, nextPn);
       return { plan: STEADY, verdict: 'compete' };
     }
-    return { plan: STEADY, verdict: `drained-${this.#fails}` };
+    return { plan: STEADY, verdict: fell ? 'drained-loss' : `drained-${this.#fails}` };
   }
 
   decide(e: Evidence): Decided {
@@ -69,12 +75,12 @@ export class Competition {
       this.#leave(Math.max(e.throughput, state.rate * 0.9));
       return { plan: STEADY, verdict: 'quiet' };
     }
-    if (e.queueUs > 3000 && state.takeDrainDue(e.nowUs)) {
-      const plan = drainPlan(state, e);
-      this.#holdUntilUs = e.nowUs + (plan.lengthUs ?? 0) + state.srttUs;
-      return { plan, verdict: 'drain' };
-    }
     return { plan: STEADY, verdict: 'share' };
+  }
+
+  /** A drain of so long begins: what it does to the window does not count. */
+  handleDrain(nowUs: Us, lengthUs: Us): void {
+    this.#holdUntilUs = nowUs + lengthUs + this.#state.srttUs;
   }
 
   /** Grows and reduces the window by what was newly settled: [from, to) are acknowledged, lost or unknown. */
@@ -105,6 +111,15 @@ export class Competition {
   reset(): void {
     this.#fails = 0;
     this.#flat = 0;
+  }
+
+  /** All lanes slowed down, and less was lost than before: what was lost was congestion, whatever we held it for. */
+  #lossFell(e: Evidence): boolean {
+    const { recent, loss } = this.#state;
+    const { measured: m } = e;
+    const spread = Math.max(recent.loss * (1 - recent.loss), 0.002) * loss.variance;
+    const sigma = Math.sqrt(spread * (1 / Math.max(m.packets, 1) + 1 / Math.max(recent.packets, 1)));
+    return recent.packets > 0 && recent.loss - m.loss > Math.max(0.02, 3 * sigma);
   }
 
   /** How many failed drains prove a competitor: one when much of the rate was lost before, more when the queue is short. */

@@ -10,10 +10,21 @@ import type { LanePolicy, Us } from './contract.ts';
 import type { PacketLog } from './packet-log.ts';
 import { Competition } from './rate-competition.ts';
 import type { Decided } from './rate-decisions.ts';
-import { decideAppLimited, decideBlind, decideCheck, decideFixed, decideSteady, decideTrain } from './rate-decisions.ts';
+import {
+  checkPlan,
+  decideAppLimited,
+  decideBlind,
+  decideCheck,
+  decideFixed,
+  decideSteady,
+  decideTrain,
+  drainPlan,
+  trainToCap,
+} from './rate-decisions.ts';
 import { applyRails, boundRate, describeDecision, mbit, takeEvidence } from './rate-evidence.ts';
 import { BreakList, IntervalMeter } from './rate-measure.ts';
 import { LAG_US, Reports } from './rate-reports.ts';
+import { type RateSnapshot, takeSnapshot } from './rate-snapshot.ts';
 import { Stall } from './rate-stall.ts';
 import type { Evidence, Interval, Plan } from './rate-state.ts';
 import { beginInterval, RateState, STEADY, TRAIN } from './rate-state.ts';
@@ -42,24 +53,6 @@ export interface AckFacts {
   readonly ackTimeUs: number;
   /** How late the receiver's event loop was at worst since the last one. */
   readonly lagMs: number;
-}
-
-export interface RateSnapshot {
-  readonly rateBytesPerSecond: number;
-  readonly goodputBytesPerSecond: number;
-  readonly capacityBytesPerSecond: number;
-  readonly lossRate: number;
-  readonly recentLoss: number;
-  readonly lossBurst: number;
-  readonly srttUs: Us;
-  readonly minRttUs: Us;
-  readonly queueUs: Us;
-  readonly targetUs: Us;
-  readonly jitterUs: Us;
-  readonly mode: string;
-  readonly appLimited: boolean;
-  /** Goodput over what the path can carry, 0 to 1. */
-  readonly efficiency: number;
 }
 
 export class RateController {
@@ -105,6 +98,7 @@ export class RateController {
     this.#lastSent = pn;
     this.#lastSentUs = nowUs;
     this.#reports.handleSent(pn);
+    if (nowUs >= Math.min(this.#state.drainAtUs, this.#state.checkAtUs)) this.#keepAppointment(nowUs);
     const interval = this.#interval;
     if (interval.end >= 0) return;
     // One packet ahead, so that the last of an interval can ask for its acknowledgement at once.
@@ -238,11 +232,6 @@ export class RateController {
     return this.#state.ackIntervalUs;
   }
 
-  /** How long acknowledgements stay away at times though the path is well; 0: never. */
-  get usualGapUs(): Us {
-    return this.#stall.usualGapUs;
-  }
-
   get jitterUs(): Us {
     return this.#state.jitterUs;
   }
@@ -290,30 +279,18 @@ export class RateController {
     return this.#state.throughput;
   }
 
+  /** How long acknowledgements stay away at times though the path is well; 0: never. */
+  get usualGapUs(): Us {
+    return this.#stall.usualGapUs;
+  }
+
   /** Circuit breaker (RFC 8084): for 10 s hardly anything of what was sent arrived. Give the path up. */
   get failed(): boolean {
     return this.#failed;
   }
 
   snapshot(nowUs: Us): RateSnapshot {
-    const state = this.#state;
-    const possible = state.throughput * (1 - state.loss.rate);
-    return {
-      rateBytesPerSecond: this.rateBytesPerSecond(nowUs),
-      goodputBytesPerSecond: state.goodput,
-      capacityBytesPerSecond: state.throughput,
-      lossRate: state.loss.rate,
-      recentLoss: state.recentLoss,
-      lossBurst: state.loss.burst,
-      srttUs: state.srttUs,
-      minRttUs: state.minRttUs,
-      queueUs: state.queueUs,
-      targetUs: state.targetUs(state.rate),
-      jitterUs: state.jitterUs,
-      mode: state.mode,
-      appLimited: this.#interval.appLimited,
-      efficiency: possible > 0 ? Math.min(1, state.goodput / possible) : 0,
-    };
+    return takeSnapshot(this.#state, this.rateBytesPerSecond(nowUs), this.#interval.appLimited);
   }
 
   #begin(nowUs: Us, plan: Plan): Interval {
@@ -408,16 +385,31 @@ export class RateController {
     if (this.#decisionLog) this.#decisionLog(describeDecision(e, state, decided.verdict, before));
     this.#watch(nowUs, e);
     let plan = decided.plan;
-    if (plan.kind === 'train' && state.rate * state.trainGain > this.#cap) plan = this.#trainToCap(this.#cap / state.rate);
+    if (plan.kind === 'train' && state.rate * state.trainGain > this.#cap) plan = trainToCap(state, this.#cap);
     this.#interval = this.#begin(nowUs, plan);
   }
 
-  /** A step of a few percent up to the cap needs no train. */
-  #trainToCap(gain: number): Plan {
-    if (gain > 1.1) return { kind: 'train', gain, lengthUs: 20_000 / (gain - 1) };
-    this.#state.rate = this.#cap;
-    this.#state.mode = 'cruise';
-    return STEADY;
+  /** The instant at which all lanes look has come: what is being measured gives way. */
+  #keepAppointment(nowUs: Us): void {
+    const state = this.#state;
+    const check = nowUs >= state.checkAtUs;
+    const lateUs = nowUs - (check ? state.checkAtUs : state.drainAtUs);
+    if (nowUs >= state.drainAtUs) state.planDrain(nowUs);
+    const busy =
+      state.mode === 'ramp' || state.mode === 'stalled' || this.#interval.kind === 'check' || this.#interval.kind === 'drain';
+    if (check && (busy || lateUs > LATE_US)) state.checkAtUs = state.slotUs(nowUs, 1_000_000);
+    if (busy || lateUs > LATE_US) return;
+    if (check && state.suspicion && state.mode === 'cruise') {
+      state.checkAtUs = Number.POSITIVE_INFINITY;
+      this.#interval = this.#begin(nowUs, checkPlan(state, state.suspicion));
+      return;
+    }
+    if (check) state.clearSuspicion();
+    else if (state.mode === 'cruise' || state.queueUs > 3000) {
+      const plan = drainPlan(state);
+      this.#competition.handleDrain(nowUs, plan.lengthUs ?? 0);
+      this.#interval = this.#begin(nowUs, plan);
+    }
   }
 
   #choose(e: Evidence): Decided {
@@ -440,7 +432,7 @@ export class RateController {
   }
 
   #watch(nowUs: Us, e: Evidence): void {
-    const useless = e.measured.loss > 0.95 || this.#state.loss.rate > 0.6;
+    const useless = e.measured.loss > 0.95 || this.#state.recentLoss > 0.8;
     if (!useless) this.#uselessSinceUs = Number.NaN;
     else if (Number.isNaN(this.#uselessSinceUs)) this.#uselessSinceUs = nowUs;
     this.#failed = nowUs - this.#uselessSinceUs > USELESS_US;
@@ -452,4 +444,6 @@ const LEAST_GUESSED_RTT_US = 20_000;
 const OLD_PATH_US = 10_000_000;
 /** How long a rate that was not used is believed. */
 const STALE_US = 10_000_000;
+/** After it, the others no longer look. */
+const LATE_US = 30_000;
 const USELESS_US = 10_000_000;

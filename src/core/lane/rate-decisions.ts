@@ -31,79 +31,103 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
     state.rate = Math.min(rate * interval.gain, e.throughput * 1.02);
     state.holdExponent = 0;
     if (state.mode !== 'ramp') state.trainGain = Math.min(maxTrainGain(state), 1 + (interval.gain - 1) * 2);
+    // In a shallow buffer a train proves little, and a ladder of them ends in losses.
+    if (state.targetScale < SHALLOW && state.mode !== 'ramp') {
+      state.trainGain = CRUISE_GAIN;
+      state.hold = Math.max(state.hold, 4);
+      return { plan: STEADY, verdict: 'pass' };
+    }
     return { plan: TRAIN, verdict: 'pass' };
   }
-  let check = e.excess;
+  let suspicious = e.excess;
   if (!loss.known) {
     if (e.queueUs < e.targetUs / 2) loss.learnPassed(m.loss, m.packets);
     else {
       loss.assumeNone();
       state.rate = Math.min(rate, m.deliveryRate);
-      check ||= m.loss > 0.02;
+      suspicious ||= m.loss > 0.02;
     }
   }
   // The train's packets were spread by the bottleneck to its own rate: that is the capacity, in one step.
-  if (!check && (state.mode === 'ramp' || e.throughput > 1.08 * rate))
+  if (!suspicious && (state.mode === 'ramp' || e.throughput > 1.08 * rate))
     state.rate = Math.min(rate * interval.gain, Math.max(rate, e.throughput * 0.98));
   state.mode = 'cruise';
   state.trainGain = CRUISE_GAIN;
   state.failTrain();
-  return { plan: check ? checkPlan(state, e) : STEADY, verdict: 'fail' };
+  if (suspicious) state.suspect(e.nowUs, referenceOf(state, e));
+  return { plan: STEADY, verdict: 'fail' };
 }
 
-/** Sent at 0.7 of the rate: loss that stays is random, loss that falls was ours. */
+/** All lanes slowed down: loss that stays is random, loss that falls was ours. */
 export function decideCheck(state: RateState, e: Evidence, reference: CheckReference): Decided {
   const { measured: m } = e;
   const { loss } = state;
-  state.lastCheckUs = e.nowUs;
+  state.clearSuspicion();
   const spread = Math.max(reference.loss * (1 - reference.loss), 0.002) * loss.variance;
   const sigma = Math.sqrt(spread * (1 / Math.max(m.packets, 1) + 1 / Math.max(reference.packets, 1)));
   const empty = e.leastQueueUs < Math.max(2000, state.jitterUs);
-  if (m.loss >= reference.loss - 2 * sigma) {
-    if (empty) {
-      const packets = m.packets + reference.packets;
-      loss.learnVerified((m.loss * m.packets + reference.loss * reference.packets) / packets, packets);
-      state.rate = reference.rate;
-      return { plan: STEADY, verdict: 'check-random' };
-    }
-    if (!reference.excess) {
-      state.rate = reference.rate;
-      return { plan: STEADY, verdict: 'check-same' };
-    }
-    if (e.queueUs < 0.8 * reference.queueUs && m.loss <= loss.rate + 0.1) {
-      // The queue shrank and the loss did not: it did not come from the queue.
-      loss.learnVerified(loss.rate + 0.5 * (Math.min(m.loss, reference.loss) - loss.rate), m.packets);
-      state.rate = reference.rate;
-      return { plan: STEADY, verdict: 'check-shrank' };
-    }
-    state.lower(Math.min(reference.rate, (reference.deliveryRate / (1 - loss.rate)) * 0.97));
-    state.targetScale = Math.max(0.4, state.targetScale * 0.85);
-    return { plan: STEADY, verdict: 'check-busy' };
-  }
-  if (m.loss < loss.rate || empty) loss.learnVerified(Math.min(m.loss, reference.loss), m.packets);
-  const capacity = reference.deliveryRate / (1 - Math.min(loss.rate, m.loss));
-  if (reference.excess || capacity < reference.rate * 0.95) {
+  state.rate = Math.min(state.rate, e.interval.rate);
+  if (m.loss < reference.loss - 2 * sigma) {
+    if (m.loss < loss.rate || empty) loss.learnVerified(Math.min(m.loss, reference.loss), m.packets);
+    const capacity = reference.deliveryRate / (1 - Math.min(loss.rate, m.loss));
     state.lower(Math.min(reference.rate, capacity * 0.97));
     state.targetScale = Math.max(0.4, state.targetScale * 0.7);
     state.failTrain();
     return { plan: STEADY, verdict: 'check-congested' };
   }
-  state.rate = reference.rate;
-  return { plan: STEADY, verdict: 'check-fell' };
+  if (empty && reference.loss - loss.rate > 2 * sigma) {
+    const packets = m.packets + reference.packets;
+    loss.learnVerified((m.loss * m.packets + reference.loss * reference.packets) / packets, packets);
+    state.rate = Math.max(state.rate, reference.rate);
+    return { plan: STEADY, verdict: 'check-random' };
+  }
+  if (empty) {
+    loss.learnDrained(m.lost, m.packets);
+    return { plan: STEADY, verdict: 'check-unsure' };
+  }
+  if (e.queueUs < 0.8 * reference.queueUs && m.loss <= loss.rate + 0.1) {
+    // The queue shrank and the loss did not: it did not come from the queue.
+    loss.learnVerified(loss.rate + 0.5 * (Math.min(m.loss, reference.loss) - loss.rate), m.packets);
+    state.rate = Math.max(state.rate, reference.rate);
+    return { plan: STEADY, verdict: 'check-shrank' };
+  }
+  state.lower(Math.min(state.rate, (reference.deliveryRate / (1 - loss.rate)) * 0.97));
+  state.targetScale = Math.max(0.4, state.targetScale * 0.85);
+  return { plan: STEADY, verdict: 'check-busy' };
 }
 
 /** At the path's rate: hold the queue at its target, and look for more when there is none. */
 export function decideSteady(state: RateState, e: Evidence): Decided {
   const { measured: m } = e;
-  if (e.excess) return { plan: checkPlan(state, e), verdict: 'excess' };
+  if (e.clear) {
+    const settled = learnClear(state, e);
+    if (settled) return settled;
+  } else if (e.excess) {
+    const reference = referenceOf(state, e);
+    state.suspect(e.nowUs, reference);
+    state.lower(Math.min(state.rate, Math.max(0.97 * e.throughput, 0.85 * state.rate)));
+    return { plan: STEADY, verdict: 'excess' };
+  }
   state.targetScale = Math.min(1, state.targetScale * 1.01);
-  state.loss.drift(Math.min(m.loss, state.loss.rate + e.margin), m.packets);
-  const decided = predictedQueueUs(state, e) < e.targetUs / 2 ? growWhenQuiet(state, e) : holdQueue(state, e);
-  if (decided.plan !== STEADY) return decided;
-  if (state.loss.rate > 0.02 && e.nowUs - state.lastCheckUs > CHECK_PERIOD_US)
-    return { plan: checkPlan(state, e), verdict: decided.verdict };
-  if (state.takeDrainDue(e.nowUs)) return { plan: drainPlan(state, e), verdict: decided.verdict };
-  return decided;
+  if (!e.clear) state.loss.drift(Math.min(m.loss, state.loss.rate + e.margin), m.packets);
+  return predictedQueueUs(state, e) < e.targetUs / 2 ? growWhenQuiet(state, e) : holdQueue(state, e);
+}
+
+/** A queue that is far from full loses nothing: what is lost then is random, and settles what was suspected. */
+function learnClear(state: RateState, e: Evidence): Decided | null {
+  const { measured: m } = e;
+  const { loss, clear, suspicion } = state;
+  loss.learnClear(m.loss, m.packets);
+  if (!suspicion) return null;
+  clear.add(m.packets, m.lost);
+  if (clear.packets < 100) return null;
+  const spread = Math.max(suspicion.loss * (1 - suspicion.loss), 0.002) * loss.variance;
+  const sigma = Math.sqrt(spread * (1 / clear.packets + 1 / Math.max(suspicion.packets, 1)));
+  const random = clear.loss >= suspicion.loss - 2 * sigma;
+  state.clearSuspicion();
+  if (!random) return { plan: STEADY, verdict: 'clear-fell' };
+  state.rate = Math.max(state.rate, suspicion.rate);
+  return { plan: STEADY, verdict: 'clear-random' };
 }
 
 /** Too few arrival times to know rate or queue; losses are known all the same. */
@@ -136,7 +160,7 @@ export function decideFixed(state: RateState, e: Evidence, bytesPerSecond: numbe
   let decided: Decided = { plan: STEADY, verdict: 'fixed' };
   if (state.mode === 'ramp' && interval.kind === 'train') decided = decideTrain(state, e);
   else if (interval.kind === 'check') decided = decideCheck(state, e, interval.reference);
-  else if (e.excess) decided = { plan: checkPlan(state, e), verdict: 'excess' };
+  else if (e.excess) state.suspect(e.nowUs, referenceOf(state, e));
   if (state.mode !== 'ramp' || state.rate >= wanted) {
     state.mode = 'cruise';
     state.rate = wanted;
@@ -153,9 +177,11 @@ function growWhenQuiet(state: RateState, e: Evidence): Decided {
     state.holdExponent = 0;
   }
   state.wasHigh = false;
+  if (state.suspicion) return { plan: STEADY, verdict: 'suspect' };
   if (state.hold === 0) return { plan: TRAIN, verdict: 'quiet' };
   state.hold--;
-  state.rate *= 1 + (0.5 * Math.min(e.targetUs - e.queueUs, 20_000)) / cycleUs(state, e);
+  const most = state.targetScale < SHALLOW ? 0.01 : 1;
+  state.rate *= 1 + Math.min(most, (0.5 * Math.min(e.targetUs - e.queueUs, 20_000)) / cycleUs(state, e));
   return { plan: STEADY, verdict: 'creep' };
 }
 
@@ -185,7 +211,7 @@ function holdQueue(state: RateState, e: Evidence): Decided {
   if (state.overruns >= 4 && e.nowUs - state.lastEarlyDrainUs > Math.max(500_000, 4 * state.srttUs)) {
     state.lastEarlyDrainUs = e.nowUs;
     state.overruns = 2;
-    return { plan: drainPlan(state, e), verdict: 'overrun' };
+    return { plan: drainPlan(state), verdict: 'overrun' };
   }
   return { plan: STEADY, verdict: 'hold-queue' };
 }
@@ -201,37 +227,35 @@ function predictedQueueUs(state: RateState, e: Evidence): Us {
   return Math.max(0, e.queueUs + (e.interval.rate / Math.max(e.throughput, 1) - 1) * state.srttUs);
 }
 
-export function checkPlan(state: RateState, e: Evidence): Plan {
+/** The interval whose loss is in question, with those before it at the same rate. */
+function referenceOf(state: RateState, e: Evidence): CheckReference {
   const { measured: m } = e;
-  state.lastCheckUs = e.nowUs;
-  const bytes = 400 * state.loss.burst * state.packetBytes;
   return {
-    kind: 'check',
-    gain: CHECK_GAIN,
-    lengthUs: Math.max(100_000, Math.min((bytes * 1e6) / (CHECK_GAIN * state.rate), 2 * state.srttUs)),
-    minPackets: 60,
-    reference: {
-      excess: e.excess,
-      queueUs: e.queueUs,
-      loss: m.loss,
-      packets: m.packets,
-      deliveryRate: m.deliveryRate,
-      rate: state.rate,
-    },
+    queueUs: e.queueUs,
+    loss: m.loss,
+    packets: m.packets,
+    deliveryRate: m.deliveryRate,
+    rate: state.rate,
   };
 }
 
-export function drainPlan(state: RateState, e: Evidence): Plan {
-  const queueUs = Math.max(e.queueUs, e.targetUs);
-  const { throughput } = e;
-  const deep = state.loss.rate >= 0.05 && (state.drainEpoch & 1) === 0;
+export function checkPlan(state: RateState, reference: CheckReference): Plan {
+  const packetsUs = (400 * state.loss.burst * state.packetBytes * 1e6) / (CHECK_GAIN * state.rate);
+  const emptyUs = (1.2 * state.queueUs) / (1 - CHECK_GAIN) + 20_000;
+  const lengthUs = Math.max(emptyUs, 150_000, Math.min(packetsUs, Math.max(300_000, state.srttUs)));
+  return { kind: 'check', gain: CHECK_GAIN, lengthUs: Math.min(lengthUs, 1_000_000), minPackets: 16, reference };
+}
+
+export function drainPlan(state: RateState): Plan {
+  const throughput = Math.max(state.throughput, state.floor);
+  const queueUs = Math.max(state.queueUs, state.targetUs(throughput));
+  // Random losses are proven again every other time, and sooner when the proof is weak.
+  const deep = state.loss.doubtful || (state.loss.rate >= 0.02 && (state.drains & 1) === 0);
+  state.drains++;
   const gain = deep ? 0.3 : 0.5;
   const emptyUs = (1.2 * queueUs) / (1 - gain) + 20_000;
   let lengthUs = Math.min(Math.max(emptyUs, 50_000), Math.max(1.5 * state.srttUs, 500_000));
-  if (deep) {
-    lengthUs = Math.max(lengthUs, 150_000);
-    state.lastCheckUs = e.nowUs;
-  }
+  if (deep) lengthUs = Math.max(lengthUs, 150_000);
   return {
     kind: 'drain',
     gain: (gain * throughput) / state.rate,
@@ -239,6 +263,15 @@ export function drainPlan(state: RateState, e: Evidence): Plan {
     minPackets: 16,
     drain: { queueUs, throughput, gain, lengthUs, deep },
   };
+}
+
+/** A train that stays below the cap; a step of a few percent up to it needs none. */
+export function trainToCap(state: RateState, cap: number): Plan {
+  const gain = cap / state.rate;
+  if (gain > 1.1) return { kind: 'train', gain, lengthUs: 20_000 / (gain - 1) };
+  state.rate = cap;
+  state.mode = 'cruise';
+  return STEADY;
 }
 
 function maxTrainGain(state: RateState): number {
@@ -251,7 +284,8 @@ function cycleUs(state: RateState, e: Evidence): Us {
 }
 
 const CRUISE_GAIN = 1.25;
-const CHECK_GAIN = 0.7;
-const CHECK_PERIOD_US = 10_000_000;
+const CHECK_GAIN = 0.4;
+/** Losses have proven that the buffer is smaller than the target. */
+const SHALLOW = 0.95;
 /** A queue that no target explains: half the throughput until it is gone. */
 const BLOATED_US = 250_000;

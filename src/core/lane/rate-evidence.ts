@@ -8,14 +8,21 @@ import { STEADY } from './rate-state.ts';
 /** Enters a measurement into what is known of the path. */
 export function takeEvidence(state: RateState, nowUs: Us, interval: Interval, m: Measurement): Evidence {
   const { loss } = state;
-  loss.observeRuns(m.lost, m.runs);
-  if (!Number.isNaN(m.jitterUs)) state.jitterUs = 0.9 * state.jitterUs + 0.1 * m.jitterUs;
+  loss.observeRuns(m.packets, m.lost, m.runs);
+  learnJitter(state, interval, m);
   learnSampleGap(state, interval, m);
+  if (interval.kind === 'steady') {
+    state.recent.age(0.8);
+    state.recent.add(m.packets, m.lost);
+  }
   const sigma = loss.sigma(m.packets);
   const margin = loss.margin(m.packets);
   // A single burst is an outage, not congestion: excess takes several runs.
-  const surplus = m.lost - loss.rate * m.packets;
-  const excess = loss.known && m.loss > loss.rate + margin && m.runs >= 3 && surplus > 2 * loss.burst;
+  const excess =
+    loss.known &&
+    m.runs >= 3 &&
+    (exceeds(state, m.packets, m.lost) ||
+      (interval.kind === 'steady' && exceeds(state, state.recent.packets, state.recent.lost)));
   const throughput = excess ? m.deliveryRate / (1 - Math.min(m.loss, loss.rate + sigma)) : m.throughput;
   const base = state.baseUs(nowUs);
   const queueUs = m.lastDelayUs - base;
@@ -23,11 +30,16 @@ export function takeEvidence(state: RateState, nowUs: Us, interval: Interval, m:
   if (m.samples > 0) {
     state.queueUs = queueUs;
     state.throughput = throughput;
+    if (interval.kind === 'steady') state.deliveryRate = m.deliveryRate;
     state.goodput = Math.min(m.throughput, m.sendRate) * (1 - m.loss);
     state.delivered.add(nowUs, Math.min(m.deliveryRate, m.sendRate * (1 - m.loss) * 1.05));
     state.sent.add(nowUs, m.sendRate);
     if (interval.kind === 'steady') state.carried.add(nowUs, throughput);
   }
+  const mostQueueUs = m.mostDelayUs - base;
+  const depthUs = state.depth.max(nowUs);
+  const clear = m.samples > 0 && depthUs > Math.max(DEEP_US, 4 * state.jitterUs) && mostQueueUs < 0.5 * depthUs;
+  if (m.samples > 0 && loss.known && !excess && m.packets >= 30) state.depth.add(nowUs, queueUs);
   return {
     nowUs,
     interval,
@@ -40,7 +52,22 @@ export function takeEvidence(state: RateState, nowUs: Us, interval: Interval, m:
     sigma,
     margin,
     excess,
+    clear,
   };
+}
+
+function exceeds(state: RateState, packets: number, lost: number): boolean {
+  const { loss } = state;
+  return lost > (loss.rate + loss.margin(packets)) * packets && lost - loss.rate * packets > 2 * loss.burst;
+}
+
+/** Only from intervals in which our own rate did not change: what a train or a drain does to the queue is no noise. */
+function learnJitter(state: RateState, interval: Interval, m: Measurement): void {
+  if (Number.isNaN(m.jitterUs) || interval.kind !== 'steady') return;
+  // Jitter is always there, a queue in motion is not: falling is believed sooner than rising.
+  const weight = state.jitterKnown ? (m.jitterUs < state.jitterUs ? 0.3 : 0.05) : 1;
+  state.jitterUs += weight * (m.jitterUs - state.jitterUs);
+  state.jitterKnown = true;
 }
 
 /** A receiver that reads in batches gives few arrival times: intervals last long enough for several. */
@@ -52,7 +79,7 @@ function learnSampleGap(state: RateState, interval: Interval, m: Measurement): v
 /** Never keep a rate that nobody receives; never keep one of which most is lost without proof that it is not our doing. */
 export function applyRails(state: RateState, e: Evidence): Decided | null {
   const { measured: m } = e;
-  if (m.packets >= 8 && m.received < 3) {
+  if (m.packets >= Math.max(8, 4 * state.loss.burst) && m.received < 3) {
     state.lower(state.rate * 0.5);
     if (state.mode === 'ramp') state.mode = 'cruise';
     return { plan: STEADY, verdict: 'nothing-arrived' };
@@ -61,10 +88,11 @@ export function applyRails(state: RateState, e: Evidence): Decided | null {
   return null;
 }
 
-/** No rate above 2.5 times what was delivered lately, or above the cap. */
+/** No rate above 1.3 times what was delivered lately, random losses made good, or above the cap. */
 export function boundRate(state: RateState, nowUs: Us, cap: number): void {
   const delivered = state.delivered.max(nowUs);
-  const most = delivered > 0 ? (2.5 * delivered) / (1 - Math.min(state.loss.rate, 0.6)) : Number.POSITIVE_INFINITY;
+  const most =
+    delivered > 0 ? (MOST_OVER_DELIVERED * delivered) / (1 - Math.min(state.loss.rate, 0.6)) : Number.POSITIVE_INFINITY;
   state.rate = Math.max(Math.min(state.rate, most, cap), state.floor);
 }
 
@@ -84,4 +112,7 @@ export function mbit(bytesPerSecond: number): string {
   return ((bytesPerSecond * 8) / 1e6).toFixed(2);
 }
 
+/** A queue that short may be a tick of ours. */
+const DEEP_US = 6000;
 const MAX_SAMPLE_GAP_US = 50_000;
+const MOST_OVER_DELIVERED = 1.3;

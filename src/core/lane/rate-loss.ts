@@ -10,29 +10,39 @@ export class LossBaseline {
   verified = 0;
   /** Packets that taught us. */
   samples = 0;
-  #drainedLost = 0;
-  #drainedPackets = 0;
-  #lost = 1;
-  #runs = 1;
+  /** It went up, and no drain has confirmed it yet. */
+  doubtful = false;
+  readonly #drained = new LossPool();
+  #packets = 200;
+  #lost = 2;
+  #runs = 1.7;
 
   get known(): boolean {
     return this.samples >= KNOWN_SAMPLES;
   }
 
-  /** Mean length of a run of losses. */
-  get burst(): number {
-    return Math.max(1, this.#lost / this.#runs);
-  }
-
-  /** How much larger than for independent losses the variance of a count of losses is. */
+  /**
+   * How much larger than for independent losses the variance of a count of losses is. Losses follow each other with a correlation
+   * that the lengths of their runs tell (a Markov chain of two states); at a high rate runs of some length are mere chance.
+   */
   get variance(): number {
-    return 2 * this.burst - 1;
+    const after = 1 - this.#runs / this.#lost;
+    const rate = Math.min(this.#lost / this.#packets, 0.9);
+    const correlation = Math.min(Math.max((after - rate) / (1 - rate), 0), MAX_CORRELATION);
+    return (1 + correlation) / (1 - correlation);
   }
 
-  /** Standard deviation of the loss rate measured over so many packets. */
+  /** Mean length of a run of losses that would vary as much, were losses rare; 1: independent. */
+  get burst(): number {
+    return (this.variance + 1) / 2;
+  }
+
+  /** Standard deviation of the difference between the baseline and the loss measured over so many packets. */
   sigma(packets: number): number {
     const p = Math.max(this.rate, LEAST_RATE);
-    return Math.sqrt((p * (1 - p) * this.variance) / Math.max(packets, 1));
+    const variance = p * (1 - p) * this.variance;
+    const learned = Math.min(Math.max(this.samples, 1), 1500 * this.variance);
+    return Math.sqrt(variance * (1 / Math.max(packets, 1) + 1 / learned));
   }
 
   /** What a measured loss may exceed the baseline by and still be chance. */
@@ -40,31 +50,42 @@ export class LossBaseline {
     return Math.max(0.01, 3 * this.sigma(packets));
   }
 
-  observeRuns(lost: number, runs: number): void {
+  observeRuns(packets: number, lost: number, runs: number): void {
     if (runs === 0) return;
-    this.#lost = this.#lost * 0.98 + lost;
-    this.#runs = this.#runs * 0.98 + runs;
-    if (this.#runs > 200) {
-      this.#lost *= 0.7;
-      this.#runs *= 0.7;
-    }
+    this.#packets = this.#packets * RUN_MEMORY + packets;
+    this.#lost = this.#lost * RUN_MEMORY + lost;
+    this.#runs = this.#runs * RUN_MEMORY + runs;
   }
 
-  /** The loss test: the rate was lowered, the queue was empty, and this was still lost. */
+  /** The loss test: all lanes slowed down, the queue was empty, and this was still lost. */
   learnVerified(loss: number, packets: number): void {
-    const weight = Math.max(packets / (packets + 200 * this.variance), 0.5);
-    this.rate += weight * (loss - this.rate);
+    const weight = packets / (packets + 100 * this.variance);
+    if (loss > this.rate) this.doubtful = true;
+    this.#set(this.rate + weight * (loss - this.rate));
     this.verified = this.rate;
     this.samples += packets;
   }
 
-  /** A packet train got through faster than before with an empty queue: what it lost is the path's own. */
+  /** Lost while the queue was far from full. */
+  learnClear(loss: number, packets: number): void {
+    const weight = packets / (packets + Math.min(this.samples, 600 * this.variance));
+    this.#set(this.rate + weight * (loss - this.rate));
+    this.verified = this.rate;
+    this.samples += packets;
+  }
+
+  /** Losses were proven to be congestion: what is left when all slow down is random. */
+  learnFallen(loss: number): void {
+    this.#set(Math.min(this.rate, loss));
+    this.verified = this.rate;
+  }
+
+  /** A packet train got through faster than before with an empty queue: what it lost is the path's own, until a drain says otherwise. */
   learnPassed(loss: number, packets: number): void {
-    if (this.samples < 300 * this.variance) {
-      this.rate = (this.rate * this.samples + loss * packets) / (this.samples + packets);
-    } else {
-      this.rate += this.#driftWeight(packets) * (loss - this.rate);
-    }
+    const before = this.rate;
+    if (this.samples < 300 * this.variance) this.#set((this.rate * this.samples + loss * packets) / (this.samples + packets));
+    else this.#set(this.rate + this.#driftWeight(packets) * (loss - this.rate));
+    if (this.rate > before + 0.005) this.doubtful = true;
     this.samples += packets;
     this.verified = this.rate;
   }
@@ -74,20 +95,20 @@ export class LossBaseline {
    * added up: a drain as long as it takes would cost several percent of the rate.
    */
   learnDrained(lost: number, packets: number): void {
-    this.#drainedLost += lost;
-    this.#drainedPackets += packets;
-    if (this.#drainedPackets < 200) return;
-    const loss = this.#drainedLost / this.#drainedPackets;
-    if (loss < this.rate - 5 * this.sigma(this.#drainedPackets)) this.learnVerified(loss, this.#drainedPackets);
-    else if (loss < this.rate) this.drift(loss, this.#drainedPackets);
-    this.#drainedLost = 0;
-    this.#drainedPackets = 0;
+    this.#drained.add(packets, lost);
+    if (this.#drained.packets < 200) return;
+    const { loss } = this.#drained;
+    const weight = this.#drained.packets / (this.#drained.packets + 400 * this.variance);
+    this.#set(this.rate + weight * (loss - this.rate));
+    this.verified = this.rate;
+    this.doubtful = false;
+    this.#drained.clear();
   }
 
   /** Nothing was proven: follow slowly, and hardly upwards. */
   drift(loss: number, packets: number): void {
     const moved = this.rate + this.#driftWeight(packets) * (loss - this.rate);
-    this.rate = Math.min(moved, Math.max(this.verified + MAX_DRIFT, this.rate));
+    this.#set(Math.min(moved, Math.max(this.verified + MAX_DRIFT, this.rate)));
     this.samples += packets;
   }
 
@@ -105,11 +126,45 @@ export class LossBaseline {
     this.samples = 0;
   }
 
+  #set(rate: number): void {
+    this.rate = Math.min(MAX_RATE, Math.max(0, rate));
+  }
+
   #driftWeight(packets: number): number {
     return packets / (packets + 1500 * this.variance);
   }
 }
 
-const KNOWN_SAMPLES = 64;
+/** Losses added up over several intervals. */
+export class LossPool {
+  packets = 0;
+  lost = 0;
+
+  get loss(): number {
+    return this.packets > 0 ? this.lost / this.packets : 0;
+  }
+
+  add(packets: number, lost: number): void {
+    this.packets += packets;
+    this.lost += lost;
+  }
+
+  /** What is older counts less. */
+  age(share: number): void {
+    this.packets *= share;
+    this.lost *= share;
+  }
+
+  clear(): void {
+    this.packets = 0;
+    this.lost = 0;
+  }
+}
+
+const KNOWN_SAMPLES = 24;
+/** A path that loses more is not worth its packets, and whoever believes in more can be kept at any overload. */
+const MAX_RATE = 0.5;
+const RUN_MEMORY = 0.98;
+const MAX_CORRELATION = 0.995;
 const LEAST_RATE = 0.002;
 const MAX_DRIFT = 0.005;

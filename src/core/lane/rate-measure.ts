@@ -26,6 +26,7 @@ export interface Measurement {
   leastDelayUs: Us;
   firstDelayUs: Us;
   lastDelayUs: Us;
+  mostDelayUs: Us;
   /** Mean spread of delays within 25 ms; NaN when too few samples. */
   jitterUs: Us;
   /** From one arrival sample to the next; NaN when there are not two. */
@@ -46,6 +47,7 @@ export class IntervalMeter {
     leastDelayUs: 0,
     firstDelayUs: 0,
     lastDelayUs: 0,
+    mostDelayUs: 0,
     jitterUs: 0,
     sampleGapUs: 0,
   };
@@ -107,6 +109,7 @@ export class IntervalMeter {
     let firstDelay = Number.POSITIVE_INFINITY;
     let lastDelay = Number.POSITIVE_INFINITY;
     let previous = Number.POSITIVE_INFINITY;
+    let mostDelay = Number.NEGATIVE_INFINITY;
     const paused = breaks.newest >= first;
     for (let pn = first; pn < end; pn++) {
       bytes += log.wireBytes(pn);
@@ -118,6 +121,7 @@ export class IntervalMeter {
       // No queue grows by so much from one sample to the next: the path paused, or is another one now.
       if (delay - previous > jumpUs) slope.split();
       previous = delay;
+      if (delay > mostDelay) mostDelay = delay;
       samples++;
       slope.add(bytes, arrival, sent);
       jitter.add(sent, delay);
@@ -125,6 +129,7 @@ export class IntervalMeter {
       else lastDelay = Math.min(lastDelay, delay);
     }
     slope.split();
+    jitter.finish();
     const { result } = this;
     const least = Math.min(firstDelay, lastDelay);
     result.samples = slope.usable ? samples : 0;
@@ -133,6 +138,7 @@ export class IntervalMeter {
     result.throughput = Math.min(slope.rate, MAX_COMPRESSION * slope.sendRate);
     result.deliveryRate = result.throughput * (1 - result.loss);
     result.leastDelayUs = least;
+    result.mostDelayUs = mostDelay;
     result.firstDelayUs = firstDelay === Number.POSITIVE_INFINITY ? least : firstDelay;
     result.lastDelayUs = lastDelay === Number.POSITIVE_INFINITY ? least : lastDelay;
     result.jitterUs = jitter.us;
@@ -282,9 +288,14 @@ class JitterMeter {
     return this.#windows > 0 ? Math.min(Math.max(0, this.#sum / this.#windows), MAX_JITTER_US) : Number.NaN;
   }
 
+  /** The last window counts too, if there is enough in it. */
+  finish(): void {
+    if (this.#n > 0) this.#close();
+  }
+
   #close(): void {
     if (this.#n >= JITTER_SAMPLES) {
-      this.#sum += this.#total / this.#n - this.#least - Math.abs(this.#last - this.#first) * 0.25;
+      this.#sum += this.#total / this.#n - this.#least - Math.abs(this.#last - this.#first) / 2;
       this.#windows++;
     }
     this.#n = 0;
@@ -293,6 +304,6 @@ class JitterMeter {
 
 const LEAST_JUMP_US = 25_000;
 const MAX_COMPRESSION = 1.4;
-const JITTER_WINDOW_US = 25_000;
+const JITTER_WINDOW_US = 75_000;
 const JITTER_SAMPLES = 6;
 const MAX_JITTER_US = 20_000;

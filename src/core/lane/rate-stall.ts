@@ -1,6 +1,6 @@
 /**
  * Silence: nothing is acknowledged any more. The rate falls by half each round trip, so that a broken path is not flooded, but
- * never to nothing: 16 packets a second find the path again within moments of its return, and walk through a burst of losses that
+ * never to nothing: 17 packets a second find the path again within moments of its return, and walk through a burst of losses that
  * is counted in packets.
  */
 import type { Us } from './contract.ts';
@@ -54,5 +54,6 @@ export class Stall {
   }
 }
 
-const LEAST_PACKETS_PER_SECOND = 16;
+/** Not a whole number, or a link that is up for moments at regular times could be missed for ever. */
+const LEAST_PACKETS_PER_SECOND = 17.3;
 const LONGEST_GAP_US = 500_000;

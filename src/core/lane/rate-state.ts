@@ -3,7 +3,7 @@
  * controller (rate-controller.ts) feeds it.
  */
 import type { LanePolicy, Us } from './contract.ts';
-import { LossBaseline } from './rate-loss.ts';
+import { LossBaseline, LossPool } from './rate-loss.ts';
 import type { Measurement } from './rate-measure.ts';
 import { BaseDelay, WindowedMax } from './rate-window.ts';
 
@@ -39,7 +39,6 @@ export type Purpose =
 
 /** The interval whose loss is in question. */
 export interface CheckReference {
-  readonly excess: boolean;
   readonly queueUs: Us;
   readonly loss: number;
   readonly packets: number;
@@ -80,6 +79,8 @@ export interface Evidence {
   margin: number;
   /** More loss than chance explains. */
   excess: boolean;
+  /** The queue was far from full all the time: what was lost is random. */
+  clear: boolean;
 }
 
 export class RateState {
@@ -97,10 +98,7 @@ export class RateState {
   /** Decisions in a row with a queue well above the target. */
   overruns = 0;
   wasHigh = false;
-  forceCheck = false;
-  lastCheckUs: Us;
   lastEarlyDrainUs: Us = Number.NEGATIVE_INFINITY;
-  drainEpoch: number;
   /** Seconds since 1970 at instant 0, if known: flows that drain together see the queue empty. */
   readonly wallOffsetUs: Us;
 
@@ -109,6 +107,7 @@ export class RateState {
   minRttUs: Us;
   ackIntervalUs: Us = 10_000;
   jitterUs: Us = 0;
+  jitterKnown = false;
   sampleGapUs: Us = 1000;
   /** What is left of the queue at the end of drains: on a path with jitter, not a queue at all. */
   residualUs: Us = 0;
@@ -120,7 +119,18 @@ export class RateState {
   readonly delivered = new WindowedMax(500_000, 10);
   readonly carried = new WindowedMax(1_000_000, 30);
   readonly sent = new WindowedMax(1_000_000, 10);
+  /** The longest queue of the last 30 s that lost no more than was random: the buffer is at least so deep. */
+  readonly depth = new WindowedMax(1_000_000, 30);
+  /** Losses while the queue was much shorter than that, and so not at its limit. */
+  readonly clear = new LossPool();
   readonly flatness = new FlatDelay();
+  /** Losses of the last steady intervals at about this rate. */
+  readonly recent = new LossPool();
+  suspicion: CheckReference | null = null;
+  checkAtUs: Us = Number.POSITIVE_INFINITY;
+  drainAtUs: Us;
+  drains = 0;
+  deliveryRate = 0;
   throughput = 0;
   goodput = 0;
   recentLoss = 0;
@@ -134,9 +144,8 @@ export class RateState {
     this.rttVarUs = options.rttUs / 2;
     this.minRttUs = options.rttUs;
     this.rate = (this.initialPackets * options.packetBytes * 1e6) / options.rttUs;
-    this.lastCheckUs = options.nowUs;
     this.wallOffsetUs = (options.wallClockUs ?? options.nowUs) - options.nowUs;
-    this.drainEpoch = this.#drainEpochAt(options.nowUs + 2e6);
+    this.drainAtUs = this.slotUs(options.nowUs + 2e6, DRAIN_PERIOD_US);
   }
 
   baseUs(nowUs: Us): Us {
@@ -153,7 +162,7 @@ export class RateState {
     let target = scale * BASE_TARGET_US * Math.sqrt(REFERENCE_RATE / Math.max(rate, 1));
     target = Math.min(scale * MAX_TARGET_US, Math.max(MIN_TARGET_US, target));
     if (kind === 'background') target = Math.min(target, BASE_TARGET_US) / 2;
-    const noise = Math.min(20_000, 1.5 * this.jitterUs);
+    const noise = Math.min(20_000, 2 * this.jitterUs);
     const residual = this.jitterUs > 1500 ? Math.min(this.residualUs, 4 * this.jitterUs, 30_000) : 0;
     return Math.max(2000, target * this.targetScale, noise) + residual;
   }
@@ -177,12 +186,30 @@ export class RateState {
     this.rate = Math.max(rate, this.floor);
   }
 
-  /** True once every 5 s of the wall clock, half a round trip early, so that all lanes drain the queue at the same instant. */
-  takeDrainDue(nowUs: Us): boolean {
-    const epoch = this.#drainEpochAt(nowUs);
-    if (epoch <= this.drainEpoch) return false;
-    this.drainEpoch = epoch;
-    return true;
+  /**
+   * The next instant at which every lane slows down to look: a whole number of periods of the wall clock, less the way to the
+   * bottleneck, so that all of them show there at once. What all do together tells what none could tell alone.
+   */
+  slotUs(afterUs: Us, periodUs: Us): Us {
+    const shiftUs = this.wallOffsetUs + this.srttUs / 2;
+    return (Math.floor((afterUs + shiftUs) / periodUs) + 1) * periodUs - shiftUs;
+  }
+
+  planDrain(nowUs: Us): void {
+    this.drainAtUs = this.slotUs(nowUs + DRAIN_PERIOD_US / 4, DRAIN_PERIOD_US);
+  }
+
+  /** More is lost than was proven to be random: go no faster, and look at the next instant at which all others look too. */
+  suspect(nowUs: Us, reference: CheckReference): void {
+    this.suspicion ??= reference;
+    if (this.checkAtUs === Number.POSITIVE_INFINITY) this.checkAtUs = this.slotUs(nowUs, CHECK_PERIOD_US);
+  }
+
+  clearSuspicion(): void {
+    this.suspicion = null;
+    this.checkAtUs = Number.POSITIVE_INFINITY;
+    this.recent.clear();
+    this.clear.clear();
   }
 
   /** The way has become longer, or another one: what the delay is now is the new base. */
@@ -191,10 +218,6 @@ export class RateState {
     this.minRttUs = this.srttUs;
     this.overruns = 0;
     this.baseShifts++;
-  }
-
-  #drainEpochAt(nowUs: Us): number {
-    return Math.floor((nowUs + this.wallOffsetUs + this.srttUs / 2) / DRAIN_PERIOD_US);
   }
 }
 
@@ -267,3 +290,4 @@ const MAX_TARGET_US = 40_000;
 /** A train's excess is 20 ms of queue whatever its gain, and 4 reaches the path's rate in half the round trips of 2. */
 const RAMP_GAIN = 4;
 const DRAIN_PERIOD_US = 5_000_000;
+const CHECK_PERIOD_US = 1_000_000;
