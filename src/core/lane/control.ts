@@ -411,7 +411,7 @@ const MIN_CONTROL_BUDGET = 256;
 /** A packet with a challenge and little more. */
 const CHALLENGE_BYTES = 64;
 const MIN_STATE_US = 25_000;
-const MAX_SILENT_STATE_US = 250_000;
+const MAX_SILENT_STATE_US = 233_000;
 const LAST_STATE_US = 2_000;
 const CREDIT_US = 5_000;
 const MIN_CHALLENGE_US = 50_000;

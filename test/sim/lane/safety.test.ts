@@ -21,22 +21,23 @@ test('the same seed gives the same packets at the same instants', () => {
   assert.notEqual(hashes[0], `${other.hash} ${other.packets}`);
 });
 
-test('clocks that disagree by any constant change nothing, and 200 ppm of drift hardly anything', () => {
+test('clocks that disagree by any constant, or drift by 200 ppm, change hardly anything', () => {
   const run = (server: Partial<HostOptions>) => {
-    const link = { bitsPerSecond: 20e6, delayUs: 40_000, lossRate: 0.05, jitterUs: 3000 };
-    const checked = new CheckedPair({ seed: 11, paths: [{ up: link }], server });
-    checked.exchange(3_000_000, 1_000_000);
+    const checked = new CheckedPair({ seed: 11, paths: [{ up: { bitsPerSecond: 20e6, delayUs: 40_000 } }], server });
+    checked.exchange(6_000_000, 2_000_000);
     checked.finish(60e6);
-    return { us: checked.nowUs, packets: checked.packets };
+    return checked.nowUs;
   };
   const alike = run({});
-  for (const clockOffsetUs of [3e9, 4_294_967_296 - 500_000, 2 ** 45]) {
-    const apart = run({ clockOffsetUs });
-    assert.ok(Math.abs(apart.us / alike.us - 1) < 0.02, `${clockOffsetUs}: ${apart.us} and ${alike.us}`);
-  }
-  for (const clockSkewPpm of [-200, 200]) {
-    const apart = run({ clockSkewPpm });
-    assert.ok(Math.abs(apart.us / alike.us - 1) < 0.1, `${clockSkewPpm}: ${apart.us} and ${alike.us}`);
+  for (const server of [
+    { clockOffsetUs: 3e9 },
+    { clockOffsetUs: 4_294_967_296 - 500_000 },
+    { clockOffsetUs: 2 ** 45 },
+    { clockSkewPpm: -200 },
+    { clockSkewPpm: 200 },
+  ]) {
+    const apart = run(server);
+    assert.ok(Math.abs(apart / alike - 1) < 0.02, `${JSON.stringify(server)}: ${apart} and ${alike}`);
   }
 });
 
