@@ -34,9 +34,10 @@ export class Skip extends Error {}
 
 function endAll(): Promise<void> {
   ending ??= (async () => {
-    for (const step of steps.splice(0).reverse()) {
+    // What is started while it ends (the run does not know yet) ends too.
+    while (steps.length > 0) {
       try {
-        await step();
+        await steps.pop()!();
       } catch (error) {
         console.error('bench: cleaning up failed:', error);
       }
