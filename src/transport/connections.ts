@@ -21,18 +21,19 @@ export interface Connections {
   release(connection: Connection, keepMs: number): void;
   /** Not to be used again. */
   discard(connection: Connection): void;
-  close(): void;
+  /** `reason`: what those are told who wait or come later. */
+  close(reason?: HawserError): void;
 }
 
 export function createConnections(dialer: Dialer, most: number): Connections {
   const idle: { socket: Socket; untilMs: number; forget: () => void }[] = [];
   const waiting: { go: () => void; stop: (error: HawserError) => void }[] = [];
   let busy = 0;
-  let closed = false;
+  let closed: HawserError | null = null;
 
   async function acquire(options: { stallMs: number; signal?: AbortSignal | undefined; fresh?: boolean }): Promise<Connection> {
     if (options.signal?.aborted) throw interrupted(options.signal);
-    if (closed) throw closedError();
+    if (closed) throw closed;
     if (busy >= most) await turn(options.signal);
     else busy++;
     if (options.fresh) closeIdle();
@@ -42,7 +43,7 @@ export function createConnections(dialer: Dialer, most: number): Connections {
       const socket = await dialer.dial(options);
       if (closed) {
         socket.destroy();
-        throw closedError();
+        throw closed;
       }
       // Whoever uses the connection listens for itself; between two users an error only means that it closes.
       socket.on('error', () => {});
@@ -133,10 +134,10 @@ export function createConnections(dialer: Dialer, most: number): Connections {
       socket.destroy();
       free();
     },
-    close() {
-      closed = true;
+    close(reason = closedError()) {
+      closed ??= reason;
       closeIdle();
-      for (const entry of waiting.splice(0)) entry.stop(closedError());
+      for (const entry of waiting.splice(0)) entry.stop(reason);
     },
   };
 }

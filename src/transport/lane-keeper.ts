@@ -78,12 +78,14 @@ export function createLaneKeeper({ openLane, nowMs, onOpen, onLost }: LaneKeeper
   function lose(lost: LaneTransport, why: string): void {
     if (lane !== lost) return;
     lane = null;
-    failure = new HawserError('unreachable', why);
+    // Whoever has a request under way tries it again.
+    const reason = new HawserError('unreachable', why);
+    failure = reason;
     // One that dies young will not be the last.
     if (nowMs() - openedAtMs > SETTLED_MS) failures = 0;
-    againAtMs = nowMs() + waitMs(failure);
+    againAtMs = nowMs() + waitMs(reason);
     failures++;
-    const gone = Promise.resolve(lost.close()).finally(() => leaving.delete(gone));
+    const gone = lost.close(reason).finally(() => leaving.delete(gone));
     leaving.add(gone);
     onLost();
   }

@@ -1,5 +1,6 @@
 /** HTTP/1.1 over the streams of a lane: to whoever asks, a transport like any other. */
 import type { Socket } from 'node:net';
+import type { HawserError } from '../core/errors.ts';
 import { closedError, createConnections } from './connections.ts';
 import type { Transport } from './contract.ts';
 import type { LaneLink } from './lane/lane-link.ts';
@@ -11,8 +12,8 @@ export interface LaneTransport extends Transport {
   checkPulse(): void;
   /** Resolves, with the reason, when the lane is no more. */
   readonly closed: Promise<string>;
-  /** Resolves when the server was told, as far as that can be. */
-  close(): Promise<void>;
+  /** `reason`: what those are told whose requests are under way. Resolves when the server was told, as far as that can be. */
+  close(reason?: HawserError): Promise<void>;
 }
 
 /** `where`: host:port of the server, as in the Host header over HTTPS. */
@@ -38,9 +39,9 @@ export function createLaneTransport(link: LaneLink, where: string, most = MOST_S
     checkPulse() {
       if (link.silentMs > QUIET_MS) link.ping();
     },
-    async close() {
-      connections.close();
-      watchdog.close(closedError());
+    async close(reason = closedError()) {
+      connections.close(reason);
+      watchdog.close(reason);
       await link.close();
     },
   };

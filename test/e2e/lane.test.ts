@@ -5,7 +5,8 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { assertSameFile, KIB, leftovers, listTree, MIB, writeContent } from './content.ts';
+import { createHttpTransport } from '../../src/transport/https.ts';
+import { assertSameFile, content, KIB, leftovers, listTree, MIB, writeContent } from './content.ts';
 import {
   type Ended,
   type Event,
@@ -17,7 +18,7 @@ import {
   told,
   type World,
 } from './fixture.ts';
-import type { Direction } from './relay.ts';
+import type { Direction, Relay } from './relay.ts';
 import { type Random, seeded } from './seed.ts';
 import { startUdpRelay, type UdpRelay } from './udp-relay.ts';
 
@@ -36,7 +37,7 @@ interface Journey {
   readonly direction: Direction;
 }
 
-describe('the lane', { concurrency: 3 }, () => {
+describe('the lane', { concurrency: 4 }, () => {
   test('files, a folder and many small files, there and back', async (context) => {
     const { world, server } = await open(context, 'put');
     for (const [index, size] of [0, 1, 64 * KIB, 3 * MIB + 1].entries())
@@ -71,6 +72,181 @@ describe('the lane', { concurrency: 3 }, () => {
       assert.deepEqual(notices(ended), [], 'nobody noticed');
     });
   }
+
+  for (const verb of ['put', 'get'] as const) {
+    test(`${verb}: UDP that is blocked in the middle is left for HTTPS`, async (context) => {
+      const journey = await open(context, verb);
+      const { udp, direction } = journey;
+      const relay = await farAway(journey);
+      const run = startFar(journey, relay, []);
+      await udp.passed(direction, SIZE / 4);
+      udp.weather.dark = { up: true, down: true };
+      relay.weather.delayMs = 0;
+      await arrives(journey, 'https', run);
+    });
+
+    test(`${verb}: packets of full size that vanish in the middle are noticed though control comes through`, async (context) => {
+      const journey = await open(context, verb);
+      const relay = await farAway(journey);
+      const run = startFar(journey, relay, []);
+      await journey.udp.passed(journey.direction, SIZE / 4);
+      journey.udp.weather.mostBytes = 1272;
+      relay.weather.delayMs = 0;
+      await arrives(journey, 'https', run);
+      assert.ok(journey.udp.counts.tooLarge > 0);
+    });
+
+    test(`${verb}: the server is killed and started again in the middle`, async (context) => {
+      const journey = await open(context, verb);
+      const { server, udp, direction } = journey;
+      const run = start(journey, LANE);
+      await udp.passed(direction, SIZE / 3);
+      await server.kill();
+      await server.start();
+      const ended = await arrives(journey, 'lane', run);
+      assert.ok(notices(ended).length > 0, 'it was noticed');
+    });
+
+    test(`${verb}: the client is killed and run again, and sends only what is missing`, async (context) => {
+      const journey = await open(context, verb);
+      const run = start(journey, [...LANE, '--limit-rate', '4MB/s']);
+      const { bytesDone } = await run.event(({ event, bytesDone }) => event === 'progress' && bytesDone > SIZE / 4);
+      await run.kill();
+      const ended = await arrives(journey, 'lane', start(journey, LANE));
+      assert.ok(
+        lastEvent(ended).bytesSent <= SIZE - bytesDone + MIB,
+        `${lastEvent(ended).bytesSent} of ${SIZE} after ${bytesDone}`,
+      );
+    });
+
+    test(`${verb}: paused, resumed, and held to a rate`, async (context) => {
+      const journey = await open(context, verb);
+      const { world, server, udp, direction } = journey;
+      const run = start(journey, [...LANE, '--limit-rate', '4MB/s']);
+      const { transfer } = await run.event(({ event }) => event === 'start');
+      await run.event(({ event, bytesDone }) => event === 'progress' && bytesDone > 0);
+      await world.expect(server, ['pause', transfer]);
+      await run.event(({ event, code }) => event === 'notice' && code === 'transfer_paused');
+      await world.expect(server, ['resume', transfer]);
+      const ended = await arrives(journey, 'lane', run);
+      assert.ok(lastEvent(ended).elapsedMs > ((SIZE - 4 * MIB) / 4e6) * 1000, `${lastEvent(ended).elapsedMs} ms`);
+      assert.ok(udp.bytes[direction] >= SIZE);
+    });
+
+    test(`${verb}: cancelled in the middle`, async (context) => {
+      const journey = await open(context, verb);
+      const run = start(journey, [...LANE, '--limit-rate', '2MB/s']);
+      const { transfer } = await run.event(({ event }) => event === 'start');
+      await run.event(({ event, bytesDone }) => event === 'progress' && bytesDone > 0);
+      await journey.world.expect(journey.server, ['cancel', transfer]);
+      const ended = await run.ended;
+      assert.equal(ended.code, 1, told(ended));
+      assert.equal(lastEvent(ended).code, 'transfer_cancelled');
+    });
+  }
+
+  test('an outage of everything is waited out', async (context) => {
+    const journey = await open(context, 'put');
+    const { udp } = journey;
+    const relay = await farAway(journey);
+    const run = startFar(journey, relay, ['--limit-rate', '3MB/s']);
+    await run.event(({ event, path, bytesDone }) => event === 'progress' && path.transport === 'lane' && bytesDone > MIB);
+    udp.weather.dark = { up: true, down: true };
+    relay.weather.refusing = true;
+    relay.weather.delayMs = 0;
+    relay.cut('reset');
+    await run.event(({ event, code }) => event === 'notice' && code === 'unreachable');
+    udp.weather.dark = { up: false, down: false };
+    relay.weather.refusing = false;
+    const ended = await run.ended;
+    assert.equal(ended.code, 0, told(ended));
+    await assertSameFile(journey.target, journey.source);
+  });
+
+  test('where UDP is blocked, HTTPS does it and says why; the lane alone fails soon, with 7', async (context) => {
+    const journey = await open(context, 'put');
+    const { server, udp } = journey;
+    udp.weather.dark = { up: true, down: true };
+    const relay = await farAway(journey);
+    const run = startFar(journey, relay, []);
+    const alone = start({ ...journey, args: ['put', '--json', journey.source, '/alone'] }, LANE, { machine: 'another' });
+    relay.weather.bytesPerSecond = MIB / 4;
+    await run.event(({ event, path }) => event === 'progress' && /no answer over UDP/.test(path.laneRefused ?? ''));
+    relay.weather.bytesPerSecond = null;
+    relay.weather.delayMs = 0;
+    await arrives(journey, 'https', run);
+    const ended = await alone.ended;
+    assert.equal(ended.code, 7, told(ended));
+    assert.match(told(ended), /no answer over UDP .* a firewall on the way may drop UDP/);
+    assert.deepEqual(notices(ended), [], 'it was not tried again and again');
+    assert.deepEqual(await lanesOf(server), [], 'nothing stays open');
+  });
+
+  test('where only small packets come through, no lane is opened', async (context) => {
+    const journey = await open(context, 'put');
+    journey.udp.weather.mostBytes = 1300;
+    const ended = await start(journey, LANE).ended;
+    assert.equal(ended.code, 7, told(ended));
+    assert.ok(journey.udp.counts.tooLarge > 0);
+  });
+
+  test('a server that is told to stop closes its lanes, ends with 0, and the transfer goes on against the next', async (context) => {
+    const journey = await open(context, 'put');
+    const { server } = journey;
+    const run = start(journey, [...LANE, '--limit-rate', '4MB/s']);
+    await run.event(({ event, bytesDone }) => event === 'progress' && bytesDone > SIZE / 4);
+    const ended = await server.kill('SIGTERM');
+    assert.equal(ended.code, 0, told(ended));
+    await server.start();
+    await arrives(journey, 'lane', run);
+  });
+
+  test('strangers hear nothing from the UDP port, whatever they send there', async (context) => {
+    const journey = await open(context, 'put');
+    const stranger = createSocket('udp4').bind(0, '127.0.0.1');
+    journey.world.onClose(() => stranger.close());
+    await once(stranger, 'listening');
+    let heard = 0;
+    stranger.on('message', () => heard++);
+    const run = start(journey, LANE);
+    await journey.udp.passed('up', SIZE / 4);
+    for (let bytes = 0; bytes <= 1400; bytes += 10) {
+      const datagram = content(bytes, bytes);
+      if (bytes > 0) datagram[0] = (bytes & 1 ? 0x40 : 0x50) | (bytes & 0x0f);
+      stranger.send(datagram, journey.udp.weather.port, '127.0.0.1');
+    }
+    await arrives(journey, 'lane', run);
+    assert.equal(heard, 0);
+  });
+
+  test('nine commands in a row leave no lane behind, where eight are allowed', async (context) => {
+    const { world, server } = await open(context, 'put');
+    writeContent(world.path('small'), 1000, 1);
+    for (let round = 0; round < 9; round++) await world.expect(server, ['put', ...LANE, world.path('small'), `/small${round}`]);
+    assert.deepEqual(await lanesOf(server), []);
+  });
+
+  test('--lane off: none is offered, and who wants nothing else is told', async (context) => {
+    const world = openWorld(context);
+    const server = await world.startServer({ args: ['--lane', 'off'] });
+    writeContent(world.path('f'), MIB, 1);
+    assert.deepEqual((await world.client(server).capabilities()).transports, [{ name: 'https' }]);
+    const { stderr } = await world.expect(server, ['put', ...LANE, world.path('f'), '/f'], { exit: 1 });
+    assert.match(stderr, /offers no lane/);
+    await world.expect(server, ['put', world.path('f'), '/f']);
+  });
+
+  test('to this machine itself nothing of a lane is begun', async (context) => {
+    const journey = await open(context, 'put');
+    const ended = await arrives(journey, 'https', start(journey, []));
+    for (const { event, path } of ended.events)
+      if (event === 'progress') assert.deepEqual([path.transport, path.laneRefused], ['https', undefined]);
+    assert.deepEqual(journey.udp.bytes, { up: 0, down: 0 });
+    // The server's UDP port is bound with the first lane.
+    const taken = createSocket('udp4').bind(journey.udp.weather.port, '127.0.0.1');
+    await once(taken, 'listening');
+    taken.close();
+  });
 });
 
 async function open(context: TestContext, verb: 'put' | 'get', { serve = [] as string[] } = {}): Promise<Journey> {
@@ -92,6 +268,28 @@ async function open(context: TestContext, verb: 'put' | 'get', { serve = [] as s
 
 function start({ world, server, args }: Journey, more: readonly string[], options: RunOptions = {}): Run {
   return world.hawser(server, [...args, ...more], options);
+}
+
+/** A way to the server over TCP that takes long, by an address that does not look like this machine's own. */
+async function farAway({ world, server }: Journey): Promise<Relay> {
+  const relay = await world.relay(server);
+  relay.weather.delayMs = 60;
+  return relay;
+}
+
+function startFar(journey: Journey, relay: Relay, more: readonly string[]): Run {
+  return start(journey, more, { env: { HAWSER_URL: `https://[::ffff:127.0.0.1]:${relay.port}` } });
+}
+
+async function lanesOf({ port, fingerprint, token }: Server): Promise<unknown[]> {
+  const transport = createHttpTransport({ url: `https://127.0.0.1:${port}`, fingerprint: fingerprint! });
+  const headers = { authorization: `Bearer ${token}` };
+  const { body } = await transport.request({ method: 'GET', target: '/api/v1/lanes', headers });
+  let text = '';
+  for await (const piece of body) text += Buffer.from(piece).toString();
+  await transport.close();
+  // One that was granted twice, because the first answer was late, is never used.
+  return JSON.parse(text).lanes.filter(({ peer }: { peer: string }) => peer !== '');
 }
 
 async function arrives({ world, source, target }: Journey, over: string, run: Run): Promise<Ended> {
