@@ -357,7 +357,7 @@ class LaneMachine implements Lane {
   /** Timeouts, and what they say about the path. */
   private watch(nowUs: Us, path: Path): void {
     const isLate = nowUs >= path.timeoutAtUs();
-    if (isLate && !this.blocksOut.hasUnfinished) path.forgetInFlight(this.blocksOut);
+    if (isLate && !path.suspect && !this.blocksOut.hasUnfinished) path.forgetInFlight(this.blocksOut);
     else if (isLate && !path.giveUpOvertaken(this.blocksOut)) {
       path.timeouts++;
       path.probes = PROBES;

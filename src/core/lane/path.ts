@@ -108,8 +108,9 @@ export class Path {
     this.nextSkip = this.skipAfter();
   }
 
-  /** When silence about what is in flight becomes a timeout; Infinity: nothing is in flight. */
+  /** When silence about what is in flight becomes a timeout; Infinity: nothing is in flight. A suspect path is asked for ever. */
   timeoutAtUs(): Us {
+    if (this.suspect) return this.lastTimeoutUs + this.timeoutUs;
     if (this.inFlightPackets === 0) return Infinity;
     const oldest = this.oldestUnanswered();
     // What was overtaken waits for the reordering window only, and if too few packets follow, for a round trip.
@@ -135,6 +136,7 @@ export class Path {
     if (!this.allowsBytes(bytes)) return false;
     if (this.isLogFull) return false;
     if (this.probes > 0) return true;
+    if (this.suspect && !this.controller.stalled) return false;
     this.pacer.setRate(nowUs, this.controller.rateBytesPerSecond(nowUs));
     if (!this.pacer.canSend(nowUs, bytes + IP_UDP_BYTES)) return false;
     return this.controller.stalled || this.controller.pipeBytes() < this.controller.windowBytes();
@@ -246,7 +248,7 @@ export class Path {
 
   /** Gives up what was overtaken too long ago. False: there is none, and the timeout is one of silence. */
   giveUpOvertaken(blocks: BlocksOut): boolean {
-    if (this.oldestUnanswered() >= 0) return false;
+    if (this.inFlightPackets === 0 || this.oldestUnanswered() >= 0) return false;
     for (let number = this.floor; number < this.log.largestAcked; number++) this.giveUp(number, blocks);
     this.advanceFloor();
     return true;

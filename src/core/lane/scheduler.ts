@@ -68,6 +68,7 @@ export class Scheduler {
     if (!this.isUsable(paths, path) || !path.allowsBytes(DATA_PACKET_BYTES) || path.isLogFull) return false;
     const { blocksOut, streamsOut } = this;
     if (path.probes > 0 || path.controller.stalled) return blocksOut.hasUnfinished || (blocksOut.hasRoom && streamsOut.hasWork);
+    if (path.suspect) return false;
     if (path.controller.pipeBytes() >= path.controller.windowBytes()) return false;
     return this.choose(nowUs, paths, path, null);
   }
