@@ -21,17 +21,22 @@ it('asks again beside an answer that is late, and gives up the others when one h
 
 it('asks at once when the only one under way fails on the network, and says so when all have', async () => {
   let asked = 0;
-  const all = hedged(() => Promise.reject((asked++, unreachable())), { everyMs: 60_000, most: 4 });
+  const ask = () => {
+    asked++;
+    return Promise.reject(unreachable());
+  };
+  const all = hedged(ask, { everyMs: 60_000, most: 4 });
   await assert.rejects(all, { code: 'unreachable' });
   assert.equal(asked, 4);
 });
 
 it('takes a refusal for an answer', async () => {
   let asked = 0;
-  const refused = hedged(() => Promise.reject((asked++, new HawserError('lane_unavailable', 'none'))), {
-    everyMs: 60_000,
-    most: 4,
-  });
+  const ask = () => {
+    asked++;
+    return Promise.reject(new HawserError('lane_unavailable', 'none'));
+  };
+  const refused = hedged(ask, { everyMs: 60_000, most: 4 });
   await assert.rejects(refused, { code: 'lane_unavailable' });
   assert.equal(asked, 1);
 });
