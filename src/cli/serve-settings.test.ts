@@ -53,6 +53,25 @@ describe('settings of serve', () => {
     assert.throws(() => serveSettings({ logLevel: 'loud' }, {}), /"loud" is unknown/);
   });
 
+  it('of the lane: a port or off, policies to forbid, and addresses to tell clients', () => {
+    const { lanePort, laneForbid, laneAdvertise } = serveSettings(
+      { lane: '7421', laneForbid: 'high, background', laneAdvertise: 'a.example:1, [2001:db8::1]:2' },
+      { lane: 'off' },
+    );
+    assert.equal(lanePort, 7421);
+    assert.deepEqual(laneForbid, ['high', 'background']);
+    assert.deepEqual(laneAdvertise, [
+      { host: 'a.example', port: 1 },
+      { host: '2001:db8::1', port: 2 },
+    ]);
+    assert.equal(serveSettings({}, parseServeFile('{"lane":"off"}', 'f.json')).lanePort, null);
+    assert.deepEqual(serveSettings({ laneForbid: 'none' }, {}).laneForbid, []);
+    for (const lane of ['', 'on', '70000', '-1', '7420x']) assert.throws(() => serveSettings({ lane }, {}), /--lane/, lane);
+    assert.throws(() => serveSettings({ laneForbid: 'fast' }, {}), /--lane-forbid names "fast": use fair/);
+    for (const laneAdvertise of ['a:b', ':7420', 'a:0'])
+      assert.throws(() => serveSettings({ laneAdvertise }, {}), /--lane-advertise names/, laneAdvertise);
+  });
+
   it('know loopback', () => {
     for (const host of ['localhost', '127.0.0.1', '127.1.2.3', '::1']) assert.equal(isLoopbackHost(host), true);
     for (const host of ['::', '0.0.0.0', '10.0.0.1', 'localhost.evil.org']) assert.equal(isLoopbackHost(host), false);

@@ -125,8 +125,11 @@ function parseForbidden(text: string): LanePolicy['kind'][] {
 }
 
 function parseAdvertised(text: string): { host: string; port: number } {
-  const { host, port } = parseListen(text.trim());
-  return { host, port };
+  try {
+    const { host, port } = parseListen(text.trim());
+    if (host !== EVERY_ADDRESS && port > 0) return { host, port };
+  } catch {}
+  throw usage(`--lane-advertise names "${text}": give addresses that clients can send to, as HOST:PORT.`, text);
 }
 
 function badListen(text: string) {
