@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { createServer, type Server } from 'node:http';
+import { Writable } from 'node:stream';
+import { after, before, describe, it } from 'node:test';
+import { createEngine } from '../engine/engine.ts';
+import { createMemoryStore } from '../store/files/memory.ts';
+import type { Role } from '../store/meta/contract.ts';
+import { createMemoryMeta } from '../store/meta/memory.ts';
+import { openClientLane } from '../transport/lane/open.ts';
+import { laneThread } from '../transport/lane/worker-host.ts';
+import { createLaneTransport } from '../transport/lane-transport.ts';
+import { type BuiltApp, createApp } from './app.ts';
+import { type Auth, createAuth } from './auth.ts';
+import { createLanes, type Lanes } from './lanes.ts';
+
+let built: BuiltApp;
+let auth: Auth;
+let lanes: Lanes;
+let http: Server;
+let log = '';
+const tokens = {} as Record<Role | 'other', string>;
+const ids = {} as Record<Role | 'other', string>;
+
+before(async () => {
+  const meta = createMemoryMeta();
+  const engine = createEngine({ files: createMemoryStore(), meta });
+  auth = createAuth({ meta, random: randomBytes, now: Date.now });
+  http = createServer((request, response) => built.app.routing(request, response));
+  lanes = createLanes({
+    host: '127.0.0.1',
+    port: 0,
+    maxLanes: 5,
+    maxLanesPerOwner: 3,
+    forbid: ['high', 'fixed'],
+    random: randomBytes,
+    now: Date.now,
+    onStream: (socket) => http.emit('connection', socket),
+  });
+  const stream = new Writable({
+    write(chunk, _encoding, done) {
+      log += chunk;
+      done();
+    },
+  });
+  built = await createApp({
+    engine,
+    auth,
+    lanes,
+    health: { stopping: false },
+    version: '1.2.3',
+    now: Date.now,
+    random: randomBytes,
+    logger: { level: 'trace', stream },
+  });
+  for (const [name, role] of [
+    ['read', 'read'],
+    ['write', 'write'],
+    ['admin', 'admin'],
+    ['other', 'read'],
+  ] as const) {
+    const made = await auth.createToken({ name, role, expiresMs: null });
+    tokens[name] = made.token;
+    ids[name] = made.record.id;
+  }
+});
+after(async () => {
+  await lanes.stop();
+  await built.app.close();
+});
+
+async function call(method: 'GET' | 'POST' | 'DELETE', target: string, as: keyof typeof tokens | null, body?: unknown) {
+  const answer = await built.app.inject({
+    method,
+    url: `/api/v1/${target}`,
+    headers: as === null ? {} : { authorization: `Bearer ${tokens[as]}` },
+    ...(body === undefined ? {} : { payload: body as object }),
+  });
+  return { status: answer.statusCode, headers: answer.headers, json: answer.payload === '' ? null : answer.json() };
+}
+
+const clientRandom = randomBytes(32).toString('hex');
+const open = (as: keyof typeof tokens | null, more: object = {}) => call('POST', 'lanes', as, { clientRandom, ...more });
+
+describe('lanes over the API', () => {
+  it('are for those with a token, and their secrets are in no cache and no log', async () => {
+    assert.equal((await open(null)).status, 401);
+    const { status, headers, json } = await open('read');
+    assert.equal(status, 201);
+    assert.equal(headers['cache-control'], 'no-store');
+    assert.equal(headers.location, `lanes/${json.id}`);
+    assert.match(json.secret, /^[0-9a-f]{64}$/);
+    assert.deepEqual([json.suite, json.policy, json.paths], ['aes-128-gcm', 'fair', 1]);
+    assert.equal(json.endpoints[0].host, null);
+    assert.ok(json.endpoints[0].port > 0);
+    assert.ok(log.includes('/api/v1/lanes'), 'requests are logged');
+    for (const text of [json.secret, clientRandom]) assert.ok(!log.includes(text));
+    const { json: listed } = await call('GET', 'lanes', 'admin');
+    assert.ok(!JSON.stringify(listed).includes(json.secret));
+    assert.equal((await call('DELETE', `lanes/${json.id}`, 'read')).status, 204);
+  });
+
+  it('take what is well-formed only', async () => {
+    for (const body of [
+      {},
+      { clientRandom: 'ab' },
+      { clientRandom, policy: 'fast' },
+      { clientRandom, suites: [] },
+      { clientRandom, paths: 0 },
+    ])
+      assert.equal((await call('POST', 'lanes', 'read', body)).status, 400, JSON.stringify(body));
+  });
+
+  it('have no policy that the operator forbids', async () => {
+    for (const more of [{ policy: 'high' }, { policy: 'fixed', bytesPerSecond: 1000 }]) {
+      const { status, json } = await open('admin', more);
+      assert.deepEqual([status, json.code], [403, 'policy_forbidden']);
+    }
+    assert.equal((await open('admin', { policy: 'fixed' })).json.code, 'request_invalid');
+    const { json } = await open('read', { policy: 'background' });
+    assert.equal(json.policy, 'background');
+    await call('DELETE', `lanes/${json.id}`, 'read');
+  });
+
+  it('are seen and closed by their owner and by administrators', async () => {
+    const { json } = await open('write');
+    const seen = async (as: keyof typeof tokens) =>
+      (await call('GET', 'lanes', as)).json.lanes.map(({ id }: { id: string }) => id);
+    assert.deepEqual([await seen('read'), await seen('write'), await seen('admin')], [[], [json.id], [json.id]]);
+    assert.deepEqual((await call('DELETE', `lanes/${json.id}`, 'read')).json.code, 'lane_not_found');
+    assert.equal((await call('DELETE', `lanes/${json.id}`, 'admin')).status, 204);
+    assert.deepEqual(await seen('write'), []);
+    assert.equal((await call('DELETE', `lanes/${json.id}`, 'write')).json.code, 'lane_not_found');
+  });
+
+  it('are limited for each token and in all, also for those who ask at once', async () => {
+    const asked = await Promise.all(Array.from({ length: 6 }, () => open('read')));
+    assert.deepEqual(asked.map(({ status }) => status).sort(), [201, 201, 201, 429, 429, 429]);
+    assert.equal(asked.find(({ status }) => status === 429)?.json.code, 'too_many_lanes');
+    const others = await Promise.all([open('write'), open('write'), open('write')]);
+    assert.deepEqual(others.map(({ status }) => status).sort(), [201, 201, 429]);
+    for (const { status, json } of [...asked, ...others])
+      if (status === 201) assert.equal((await call('DELETE', `lanes/${json.id}`, 'admin')).status, 204);
+    const { status, json } = await open('read');
+    assert.equal(status, 201, 'a place is free as soon as its lane was closed');
+    await call('DELETE', `lanes/${json.id}`, 'read');
+  });
+
+  it('carry requests, end with their token, and their clients hear of it', async () => {
+    const { json } = await open('other');
+    const link = await join(json);
+    const transport = createLaneTransport(link, 'here');
+    const headers = { authorization: `Bearer ${tokens.other}` };
+    assert.equal((await transport.request({ method: 'GET', target: '/api/v1/lanes', headers })).status, 200);
+    const refused = await transport.request({ method: 'GET', target: '/api/v1/lanes' });
+    assert.equal(refused.status, 401, 'a lane is no token');
+    const closed = new Promise<string>((resolve) => link.once('closed', resolve));
+    assert.equal((await call('DELETE', `tokens/${ids.other}`, 'admin')).status, 204);
+    assert.equal(await closed, 'removed');
+    assert.deepEqual((await call('GET', 'lanes', 'admin')).json.lanes, []);
+  });
+
+  it('are opened on a new thread when theirs has died', async () => {
+    const { json } = await open('read');
+    const link = await join(json);
+    const closed = new Promise<string>((resolve) => link.once('closed', resolve));
+    await (laneThread() as ReturnType<typeof laneThread> & { stop(): Promise<void> }).stop();
+    assert.match(await closed, /thread that carries lanes stopped/);
+    assert.deepEqual((await call('GET', 'lanes', 'admin')).json.lanes, []);
+    const again = await open('read');
+    assert.equal(again.status, 201);
+    await (await join(again.json)).close();
+  });
+
+  it('cannot be had where the port is taken: the reason is told, and HTTPS goes on', async () => {
+    const { port } = (await open('read')).json.endpoints[0];
+    const second = createLanes({
+      host: '127.0.0.1',
+      port,
+      maxLanes: 1,
+      maxLanesPerOwner: 1,
+      forbid: [],
+      random: randomBytes,
+      now: Date.now,
+      onStream: () => undefined,
+    });
+    const principal = { id: 'x', role: 'read' } as Parameters<Lanes['open']>[0];
+    const request = { clientRandom: randomBytes(32), suites: ['aes-128-gcm'], policy: { kind: 'fair' }, paths: 1 } as const;
+    await assert.rejects(second.open(principal, request), { code: 'lane_unavailable', message: /something else listens there/ });
+    await second.stop();
+  });
+});
+
+function join(grant: { id: string; secret: string; endpoints: { port: number }[] }) {
+  return openClientLane({
+    laneId: grant.id,
+    suite: 'aes-128-gcm',
+    secret: Buffer.from(grant.secret, 'hex'),
+    clientRandom: Buffer.from(clientRandom, 'hex'),
+    maxPaths: 1,
+    policy: { kind: 'fair' },
+    endpoints: grant.endpoints.map(({ port }) => ({ host: '127.0.0.1', port })),
+  });
+}
