@@ -60,12 +60,16 @@ export class NativePoller {
     }
   }
 
-  /** Returns early when there is something to do. `socketsToo` false: datagrams may wait for the time. */
-  wait(timeoutUs: number, socketsToo: boolean): void {
+  /**
+   * Returns early when there is something to do. `socketsToo` false: datagrams may wait for the time. True: it was neither time
+   * nor a socket, only this thread's event loop that has something.
+   */
+  wait(timeoutUs: number, socketsToo: boolean): boolean {
     const us = Math.max(0, Math.min(timeoutUs, LONGEST_WAIT_US));
     this.memory.setWord(TIMEOUT, Math.floor(us / 1e6));
     this.memory.setWord(TIMEOUT + 8, Math.floor((us % 1e6) * 1000));
-    this.sockets.poll(this.descriptors, socketsToo ? this.count : 1, this.timeout);
+    const ready = this.sockets.poll(this.descriptors, socketsToo ? this.count : 1, this.timeout);
+    return ready === 1 && (this.memory.u16[REVENTS >> 1] as number) !== 0;
   }
 }
 
@@ -168,6 +172,8 @@ const IPPROTO_UDP = 17;
 const MSG_DONTWAIT = 0x40;
 const CLOCK_REALTIME = 0;
 const POLLIN = 1;
+/** Of the first struct pollfd, which is the event loop's: descriptor 0, events 4, what happened 6. */
+const REVENTS = 6;
 const MOST_DESCRIPTORS = 64;
 const TIMEOUT = MOST_DESCRIPTORS * 8;
 /** Against mistakes: nobody waits for longer without looking around. */

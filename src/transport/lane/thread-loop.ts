@@ -42,7 +42,11 @@ function pollingLoop({ nowUs, step }: ThreadLoopOptions, poller: NativePoller): 
 
   function turn(): void {
     scheduled = false;
-    if (!woken && (active || result.wakeUs !== Infinity)) wait();
+    if (!woken && (active || result.wakeUs !== Infinity) && wait()) {
+      // A message, most likely: it is read in the turn of the event loop that comes now, and wakes us again.
+      schedule();
+      return;
+    }
     woken = false;
     const beganUs = nowUs();
     result = step(beganUs, lateUs);
@@ -53,13 +57,15 @@ function pollingLoop({ nowUs, step }: ThreadLoopOptions, poller: NativePoller): 
     if (active || result.wakeUs !== Infinity) schedule();
   }
 
-  function wait(): void {
+  /** True: only the event loop has something to do. */
+  function wait(): boolean {
     const startUs = nowUs();
     // Messages get through while datagrams are gathered.
     const gathers = gatherUntilUs > startUs;
     const dueUs = Math.max(endedUs, gathers ? gatherUntilUs : result.wakeUs);
-    if (dueUs > startUs) poller.wait(dueUs - startUs, !gathers);
+    if (dueUs > startUs && poller.wait(dueUs - startUs, !gathers)) return true;
     if (dueUs !== Infinity) lateUs = Math.max(lateUs, nowUs() - dueUs);
+    return false;
   }
 
   function schedule(): void {
