@@ -132,18 +132,18 @@ describe('the lane', { concurrency: 4 }, () => {
       assert.ok(lastEvent(ended).elapsedMs > ((SIZE - 4 * MIB) / 4e6) * 1000, `${lastEvent(ended).elapsedMs} ms`);
       assert.ok(udp.bytes[direction] >= SIZE);
     });
-
-    test(`${verb}: cancelled in the middle`, async (context) => {
-      const journey = await open(context, verb);
-      const run = start(journey, [...LANE, '--limit-rate', '2MB/s']);
-      const { transfer } = await run.event(({ event }) => event === 'start');
-      await run.event(({ event, bytesDone }) => event === 'progress' && bytesDone > 0);
-      await journey.world.expect(journey.server, ['cancel', transfer]);
-      const ended = await run.ended;
-      assert.equal(ended.code, 1, told(ended));
-      assert.equal(lastEvent(ended).code, 'transfer_cancelled');
-    });
   }
+
+  test('cancelled in the middle', async (context) => {
+    const journey = await open(context, 'put');
+    const run = start(journey, [...LANE, '--limit-rate', '2MB/s']);
+    const { transfer } = await run.event(({ event }) => event === 'start');
+    await run.event(({ event, bytesDone }) => event === 'progress' && bytesDone > 0);
+    await journey.world.expect(journey.server, ['cancel', transfer]);
+    const ended = await run.ended;
+    assert.equal(ended.code, 1, told(ended));
+    assert.equal(lastEvent(ended).code, 'transfer_cancelled');
+  });
 
   test('an outage of everything is waited out', async (context) => {
     const journey = await open(context, 'put');
@@ -168,9 +168,10 @@ describe('the lane', { concurrency: 4 }, () => {
     const { server, udp } = journey;
     udp.weather.dark = { up: true, down: true };
     const relay = await farAway(journey);
+    // Slow enough that the lane is given up before the transfer is done.
+    relay.weather.bytesPerSecond = 64 * KIB;
     const run = startFar(journey, relay, []);
     const alone = start({ ...journey, args: ['put', '--json', journey.source, '/alone'] }, LANE, { machine: 'another' });
-    relay.weather.bytesPerSecond = MIB / 4;
     await run.event(({ event, path }) => event === 'progress' && /no answer over UDP/.test(path.laneRefused ?? ''));
     relay.weather.bytesPerSecond = null;
     relay.weather.delayMs = 0;
