@@ -37,7 +37,7 @@ export class LaneSocket extends Duplex {
   /** Given to the thread and still in its queue. */
   private queuedBytes = 0;
   private sentBytes = 0;
-  private held: (() => void) | null = null;
+  private held: ((error?: Error | null) => void) | null = null;
   private consumedBytes = 0;
   private idle: NodeJS.Timeout | null = null;
   private holds = false;
@@ -200,8 +200,11 @@ export class LaneSocket extends Duplex {
     }
     this.lane.forget(this.streamId);
     this.incoming.length = 0;
+    const { held } = this;
     this.held = null;
     done(error);
+    // Whoever waits for room would wait for ever.
+    held?.(error ?? Object.assign(new Error('The socket was destroyed.'), { code: 'ERR_STREAM_DESTROYED' }));
   }
 
   /** `done` is called when the thread's queue has room for more. */

@@ -1,10 +1,12 @@
 /** Lanes over real sockets, both ends in threads of their own, through a relay that does what networks do. */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import http, { type IncomingMessage } from 'node:http';
 import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import type { LaneLink } from './lane-link.ts';
 import type { LaneSocket } from './lane-socket.ts';
 import { type LaneListener, type ListenLanesOptions, listenLanes } from './listen.ts';
@@ -359,6 +361,49 @@ for (const [name, skip, setting] of ways) {
     });
   });
 }
+
+describe('a process with a lane', { timeout: 30_000 }, () => {
+  it('ends by itself when nothing is left to do, and the server hears of it', async () => {
+    const server = startThread();
+    const app = application();
+    const closed = Promise.withResolvers<string>();
+    const listener = await listenLanes({
+      host: '127.0.0.1',
+      port: 0,
+      thread: server,
+      onStream: (_laneId, socket) => app.emit('connection', socket),
+      onClosed: (laneId, reason) => (laneId === 'close' ? closed.resolve(reason) : undefined),
+    });
+    const program = ({ secret, clientRandom, ...rest }: LaneParameters): string => `
+      import http from 'node:http';
+      import { openClientLane } from '${new URL('./open.ts', import.meta.url).href}';
+      const hex = (text) => Buffer.from(text, 'hex');
+      const link = await openClientLane({
+        ...${JSON.stringify(rest)},
+        secret: hex('${Buffer.from(secret).toString('hex')}'),
+        clientRandom: hex('${Buffer.from(clientRandom).toString('hex')}'),
+        endpoints: [{ host: '127.0.0.1', port: ${listener.port} }],
+      });
+      const ask = (then) => http.get({ createConnection: () => link.connect(), path: '/bytes/9' }, (response) => {
+        response.resume().on('end', then);
+      });
+      ask(async () => {
+        console.log('answered');
+        if (process.argv.at(-1) === 'close') await link.close('all is done');
+      });`;
+    const run = async (how: string): Promise<string> => {
+      const lane = parameters(how);
+      listener.add(lane);
+      const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program(lane), '--', how]);
+      return stdout;
+    };
+    assert.equal(await run('leave'), 'answered\n');
+    assert.equal(await run('close'), 'answered\n');
+    assert.equal(await closed.promise, 'all is done');
+    await listener.close();
+    await server.stop();
+  });
+});
 
 describe('a defect in a lane', { timeout: 30_000 }, () => {
   it('ends that lane, and the thread goes on', async () => {

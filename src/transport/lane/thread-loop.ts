@@ -15,8 +15,9 @@ export interface ThreadLoopOptions {
 
 export interface StepResult {
   wakeUs: Us;
-  /** Datagrams of full size that came or went. */
-  bulk: number;
+  /** Datagrams of full size that came, and that went. */
+  bulkIn: number;
+  bulkOut: number;
 }
 
 export interface ThreadLoop {
@@ -35,7 +36,7 @@ function pollingLoop({ nowUs, step }: ThreadLoopOptions, poller: NativePoller): 
   let scheduled = false;
   let woken = false;
   const gathering = new Gathering(nowUs());
-  let result: StepResult = { wakeUs: Infinity, bulk: 0 };
+  let result: StepResult = { wakeUs: Infinity, bulkIn: 0, bulkOut: 0 };
   let endedUs = nowUs();
   let gatherUntilUs = 0;
   let lateUs = 0;
@@ -51,7 +52,7 @@ function pollingLoop({ nowUs, step }: ThreadLoopOptions, poller: NativePoller): 
     const beganUs = nowUs();
     result = step(beganUs, lateUs);
     endedUs = nowUs();
-    gatherUntilUs = beganUs + gathering.handleStep(beganUs, result.bulk);
+    gatherUntilUs = beganUs + gathering.handleStep(beganUs, result);
     lateUs = endedUs - beganUs;
     // One turn of the event loop, for messages; then it waits again.
     if (active || result.wakeUs !== Infinity) schedule();
@@ -124,7 +125,8 @@ function timerLoop({ nowUs, step }: ThreadLoopOptions): ThreadLoop {
  */
 class Gathering {
   private sinceUs: Us;
-  private bulk = 0;
+  private bulkIn = 0;
+  private bulkOut = 0;
   private gatherUs = 0;
 
   constructor(nowUs: Us) {
@@ -132,14 +134,16 @@ class Gathering {
   }
 
   /** How long after this step's beginning the next should be. */
-  handleStep(nowUs: Us, bulk: number): Us {
-    this.bulk += bulk;
+  handleStep(nowUs: Us, { bulkIn, bulkOut }: StepResult): Us {
+    this.bulkIn += bulkIn;
+    this.bulkOut += bulkOut;
     const elapsedUs = nowUs - this.sinceUs;
     if (elapsedUs >= PERIOD_US) {
-      const spacingUs = elapsedUs / Math.max(1, this.bulk);
-      this.gatherUs = spacingUs > SPARSE_US ? 0 : Math.min(MOST_GATHER_US, Math.max(LEAST_GATHER_US, GATHERED * spacingUs));
+      const spacingUs = elapsedUs / Math.max(1, this.bulkIn + this.bulkOut);
+      const mostUs = this.bulkOut > this.bulkIn ? MOST_GATHER_OUT_US : MOST_GATHER_IN_US;
+      this.gatherUs = spacingUs > SPARSE_US ? 0 : Math.min(mostUs, Math.max(LEAST_GATHER_US, GATHERED * spacingUs));
       this.sinceUs = nowUs;
-      this.bulk = 0;
+      this.bulkIn = this.bulkOut = 0;
     }
     return this.gatherUs;
   }
@@ -148,7 +152,10 @@ class Gathering {
 const PERIOD_US = 4000;
 const GATHERED = 16;
 const LEAST_GATHER_US = 250;
-const MOST_GATHER_US = 1000;
+/** What is sent at once makes a queue of as much. */
+const MOST_GATHER_OUT_US = 1000;
+/** The kernel notes when datagrams came, so that only the acknowledgement waits, and that is due every 5 ms or more. */
+const MOST_GATHER_IN_US = 2000;
 /** Less than 40 Mbit/s: no work worth saving. */
 const SPARSE_US = 250;
 const LONGEST_TIMER_MS = 1000;

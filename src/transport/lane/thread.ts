@@ -39,7 +39,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   const header = newHeader();
   const relay = new StreamRelay(lanes, post, fail);
   const farewells: FromThread[] = [];
-  const result: StepResult = { wakeUs: Infinity, bulk: 0 };
+  const result: StepResult = { wakeUs: Infinity, bulkIn: 0, bulkOut: 0 };
   const loop = createThreadLoop({ nowUs, poller, step });
   /** The port whose datagrams are being handled. */
   let receiving: DatagramPort | null = null;
@@ -101,7 +101,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
 
   function step(atUs: Us, lagUs: Us): StepResult {
     stepUs = atUs;
-    result.bulk = 0;
+    result.bulkIn = 0;
     result.wakeUs = Infinity;
     for (const port of ports) {
       receiving = port;
@@ -116,7 +116,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
       }
     }
     batch.flush();
-    result.bulk += batch.takeBulk();
+    result.bulkOut = batch.takeBulk();
     relay.flush();
     // Whoever waits for this may end the process, so that the last word to the peer goes first.
     for (const farewell of farewells.splice(0)) post(farewell);
@@ -153,7 +153,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
 
   function handleDatagram(datagram: ReceivedDatagram): void {
     const { memory, at, bytes } = datagram;
-    if (bytes >= BULK_DATAGRAM_BYTES) result.bulk++;
+    if (bytes >= BULK_DATAGRAM_BYTES) result.bulkIn++;
     if (!readHeader(memory.bytes.subarray(at, at + bytes), header)) return;
     const entry = ids.find(header.idHigh, header.idLow);
     // Nothing is answered to what is not known: who asks learns nothing, and nobody can be made to send to a third.

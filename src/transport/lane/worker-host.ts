@@ -35,6 +35,8 @@ export function startThread(laneModule: string = LANE_MODULE): ThreadHost & { st
   const worker = new Worker(WORKER_FILE, {
     workerData: { laneModule, compileCache: module.getCompileCacheDir?.() },
     name: 'hawser-lane',
+    // Options of the process may be none for a thread (--input-type), and it needs none.
+    execArgv: [],
   });
   const queue = new ItemQueue();
   const links = new Map<number, LaneLink>();
