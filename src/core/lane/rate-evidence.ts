@@ -32,7 +32,9 @@ export function takeEvidence(state: RateState, nowUs: Us, interval: Interval, m:
     state.throughput = throughput;
     if (interval.kind === 'steady') state.deliveryRate = m.deliveryRate;
     state.goodput = Math.min(m.throughput, m.sendRate) * (1 - m.loss);
-    state.delivered.add(nowUs, Math.min(m.deliveryRate, m.sendRate * (1 - m.loss) * 1.05));
+    // What arrives when there is little to send says nothing of what the path delivers: a rate must not be bound by it.
+    const full = !interval.appLimited || m.sendRate >= 0.95 * interval.rate * interval.gain || queueUs > QUEUED_US;
+    if (full) state.delivered.add(nowUs, Math.min(m.deliveryRate, m.sendRate * (1 - m.loss) * 1.05));
     state.sent.add(nowUs, m.sendRate);
     if (interval.kind === 'steady') state.carried.add(nowUs, throughput);
   }
@@ -116,3 +118,5 @@ export function mbit(bytesPerSecond: number): string {
 const DEEP_US = 6000;
 const MAX_SAMPLE_GAP_US = 50_000;
 const MOST_OVER_DELIVERED = 1.3;
+/** A queue of so much shows that more was sent than the path takes, however little that was. */
+const QUEUED_US = 5000;

@@ -107,6 +107,13 @@ export class LossBaseline {
 
   /** Nothing was proven: follow slowly, and hardly upwards. */
   drift(loss: number, packets: number): void {
+    if (!this.known) {
+      // Of a path that is new, what is seen is all there is to go by; a drain or a check will tell.
+      this.#set((this.rate * this.samples + loss * packets) / (this.samples + packets));
+      this.samples += packets;
+      this.doubtful = true;
+      return;
+    }
     const moved = this.rate + this.#driftWeight(packets) * (loss - this.rate);
     this.#set(Math.min(moved, Math.max(this.verified + MAX_DRIFT, this.rate)));
     this.samples += packets;
