@@ -1,7 +1,7 @@
 /**
  * What a packet of a lane costs on this machine, in microseconds of CPU: sealed, opened, sent and received, each way there is;
  * and the whole of it with HTTP in a stream, for either side, at a cap and without.
- * Options: --mbit 100,500,0 (0: no cap) --seconds 3
+ * Options: --mbit 100,500,0 (0: no cap) --seconds 5 --warm-seconds 5
  */
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -27,7 +27,8 @@ import { publish, say, table } from './report.ts';
 const { values: options } = parseArgs({
   options: {
     mbit: { type: 'string', default: '100,300,500,0' },
-    seconds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '5' },
+    'warm-seconds': { type: 'string', default: '5' },
     serve: { type: 'boolean', default: false },
   },
 });
@@ -169,7 +170,8 @@ async function wholeLane(mbit: number, way: 'down' | 'up'): Promise<string[]> {
     more();
   }
   const total = (): number => (way === 'down' ? bytes : request.socket ? request.socket.bytesWritten : 0);
-  await wait(1000);
+  // Until the compiler is done.
+  await wait(Number(options['warm-seconds']) * 1000);
   const before = { bytes: total(), own: process.cpuUsage(), other: (await ask('cpu')) as number, ms: performance.now() };
   await wait(seconds * 1000);
   const own = process.cpuUsage(before.own);

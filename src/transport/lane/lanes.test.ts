@@ -5,6 +5,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import http, { type IncomingMessage } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import type { LaneLink } from './lane-link.ts';
@@ -23,6 +24,9 @@ function pattern(bytes: number): Buffer {
   for (let i = 0; i + 4 <= bytes; i += 4) body.writeUInt32LE(Math.imul(i, 2654435761) >>> 0, i);
   return body;
 }
+
+const hasIpv6 = (): boolean =>
+  Object.values(networkInterfaces()).some((entries) => entries?.some(({ address }) => address === '::1'));
 
 const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -270,6 +274,31 @@ for (const [name, skip, setting] of ways) {
       const link = await open(0, { ...shared, endpoints });
       assert.equal((await ask(link, '/bytes/5')).bytes.length, 5);
       hole.close();
+    });
+
+    it('uses several interfaces at once', { skip: process.platform !== 'linux' && 'only Linux has all of 127/8' }, async () => {
+      const listener = await listen();
+      const shared = { ...parameters(), maxPaths: 2 };
+      listener.add(shared);
+      const name = Object.keys(networkInterfaces()).find((key) => networkInterfaces()[key]?.[0]?.internal) ?? 'lo';
+      const local = ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, name }));
+      const link = await open(listener.port, { ...shared, local });
+      while ([...link.paths.values()].filter(({ state }) => state === 'active').length < 2) await once(link, 'path');
+      const body = pattern(2_000_000);
+      assert.equal((await ask(link, '/digest', body)).text, digest(body));
+      assert.deepEqual([...link.paths.keys()].sort(), [0, 1]);
+    });
+
+    it('goes over IPv6', { skip: !hasIpv6() && 'there is no IPv6 here' }, async () => {
+      const listener = await listen({ host: '::' });
+      const shared = parameters();
+      listener.add(shared);
+      const six = await open(0, { ...shared, endpoints: [{ host: '::1', port: listener.port }] });
+      assert.match((await ask(six, '/peer')).text, /^::1 \d+$/);
+      const other = parameters('four');
+      listener.add(other);
+      const four = await open(listener.port, other);
+      assert.match((await ask(four, '/peer')).text, /^127\.0\.0\.1 \d+$/);
     });
 
     it('lets a writer be no further ahead than the reader has room', async () => {

@@ -174,7 +174,7 @@ const CLOCK_REALTIME = 0;
 const POLLIN = 1;
 /** Of the first struct pollfd, which is the event loop's: descriptor 0, events 4, what happened 6. */
 const REVENTS = 6;
-const MOST_DESCRIPTORS = 64;
+const MOST_DESCRIPTORS = 512;
 const TIMEOUT = MOST_DESCRIPTORS * 8;
 /** Against mistakes: nobody waits for longer without looking around. */
 const LONGEST_WAIT_US = 1e6;
