@@ -60,11 +60,6 @@ export function peerAddress(host: string, port: number): PeerAddress {
   return new PeerAddress(words);
 }
 
-/** The same address for a socket of the other family: IPv4 as IPv6 has it (RFC 4291 section 2.5.5.2). */
-export function mappedAddress(address: PeerAddress): PeerAddress {
-  return address.family === 6 ? address : peerAddress(`::ffff:${address.host}`, address.port);
-}
-
 function ipv6Bytes(ip: string): number[] {
   const [head = '', tail] = ip.split('::');
   const before = groupBytes(head);
