@@ -78,9 +78,10 @@ function createTransport(options: ClientOptions, https: Transport, access: ApiOp
       value: options.url,
     });
   const server = { host: hostname.replace(/^\[|\]$/g, ''), where: host };
+  // On this machine there is nothing that a lane could be better at, and bodies go straight from socket to memory without a choice.
+  if (wanted === 'auto' && /^(localhost|127(\.\d+){3}|::1)$/.test(server.host)) return https;
   return createSwitchingTransport({
     https,
-    isNextDoor: /^(localhost|127(\.\d+){3}|::1)$/.test(server.host),
     laneOnly: wanted === 'lane',
     openLane: async (signal) => {
       const { openLane } = await import('./lane.ts');
