@@ -168,6 +168,11 @@ export class BlocksOut {
     return this.worstUrgent(urgentThreshold) !== null || this.worst(threshold) !== null;
   }
 
+  /** It is the first symbol after all before was delivered. */
+  beginsAnew({ block: id, symbol }: SymbolChoice): boolean {
+    return symbol === 0 && id === this.lowest && id === this.next - 1 && this.current?.nextSource === 0;
+  }
+
   /** For probes: what the block that fails likeliest could use, however unlikely. */
   chooseAny(into: SymbolChoice): boolean {
     let chosen: OutgoingBlock | null = null;

@@ -327,6 +327,7 @@ class LaneMachine implements Lane {
   private writeData(nowUs: Us, path: Path, out: Uint8Array): void {
     const { transmit } = this;
     const probe = path.probes > 0;
+    if (this.blocksOut.beginsAnew(this.choice)) for (const each of this.paths) each.anewUs = nowUs;
     const bytes = this.blocksOut.write(this.choice, out);
     const datagramBytes = HEADER_BYTES + bytes + TAG_BYTES;
     transmit.pathId = path.id;
@@ -356,6 +357,7 @@ class LaneMachine implements Lane {
 
   /** Timeouts, and what they say about the path. */
   private watch(nowUs: Us, path: Path): void {
+    if (path.isLogFull && path.controller.stalled) path.giveUpOldest(this.blocksOut);
     const isLate = nowUs >= path.timeoutAtUs();
     if (isLate && !path.suspect && !this.blocksOut.hasUnfinished) path.forgetInFlight(this.blocksOut);
     else if (isLate && !path.giveUpOvertaken(this.blocksOut)) {

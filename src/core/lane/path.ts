@@ -57,6 +57,8 @@ export class Path {
   lastHeardUs: Us;
   lastDataSentUs: Us = 0;
   lastTimeoutUs: Us = Number.NEGATIVE_INFINITY;
+  /** When the first packet left after all before was known to have arrived: of older ones nothing is to be waited for. */
+  anewUs: Us = Number.NEGATIVE_INFINITY;
   /** Sent, and neither acknowledged nor lost nor out of every acknowledgement's sight. */
   inFlightPackets = 0;
   /** Unanswered timeouts in a row. */
@@ -115,7 +117,7 @@ export class Path {
     const oldest = this.oldestUnanswered();
     // What was overtaken waits for the reordering window only, and if too few packets follow, for a round trip.
     if (oldest < 0) return this.log.sentUs(this.advanceFloor()) + this.timeoutUs;
-    return Math.max(this.log.sentUs(oldest), this.lastTimeoutUs) + this.timeoutUs;
+    return Math.max(this.log.sentUs(oldest), this.anewUs, this.lastTimeoutUs) + this.timeoutUs;
   }
 
   get timeoutUs(): Us {
@@ -142,7 +144,7 @@ export class Path {
     return this.controller.stalled || this.controller.pipeBytes() < this.controller.windowBytes();
   }
 
-  /** The account of packets holds no more; it is larger than any window, so that only an unheard path can fill it. */
+  /** The account of packets holds no more; it is larger than any window, so that only an hour of silence can fill it. */
   get isLogFull(): boolean {
     return this.log.next - this.floor >= PACKET_LOG_SIZE - 1;
   }
@@ -239,11 +241,23 @@ export class Path {
     this.advanceFloor();
   }
 
-  /** Everything was delivered though not every packet was told of: what became of those nobody will say. */
+  /** Everything was delivered though not every packet was told of: what was not overtaken, nobody will say what became of. */
   forgetInFlight(blocks: BlocksOut): void {
-    for (let number = this.floor; number < this.log.next; number++)
-      if (this.log.isOutstanding(number)) this.forget(number, blocks);
-    this.floor = this.log.next;
+    const { log } = this;
+    if (this.inFlightPackets > 0) {
+      for (let number = this.floor; number < log.next; number++) {
+        if (number < log.largestAcked) this.giveUp(number, blocks);
+        else if (log.isOutstanding(number)) this.forget(number, blocks);
+      }
+    }
+    this.floor = log.next;
+    this.controller.handleDelivered();
+  }
+
+  /** Makes room in a full account, so that a path of which nothing was heard for hours is still asked. */
+  giveUpOldest(blocks: BlocksOut): void {
+    for (let i = 0; i < PACKET_LOG_SIZE / 2; i++) this.giveUp(this.floor + i, blocks);
+    this.advanceFloor();
   }
 
   /** Gives up what was overtaken too long ago. False: there is none, and the timeout is one of silence. */

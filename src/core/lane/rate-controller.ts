@@ -23,7 +23,8 @@ import {
 } from './rate-decisions.ts';
 import { applyRails, boundRate, describeDecision, mbit, takeEvidence } from './rate-evidence.ts';
 import { BreakList, IntervalMeter } from './rate-measure.ts';
-import { LAG_US, Reports } from './rate-reports.ts';
+import { type AckFacts, LAG_US, Reports } from './rate-reports.ts';
+import { Rest, STALE_US } from './rate-rest.ts';
 import { type RateSnapshot, takeSnapshot } from './rate-snapshot.ts';
 import { Stall } from './rate-stall.ts';
 import type { Evidence, Interval, Plan } from './rate-state.ts';
@@ -46,20 +47,12 @@ export interface RateControllerOptions {
   readonly wallClockUs?: Us;
 }
 
-export interface AckFacts {
-  /** The largest packet number that it reports. */
-  readonly largest: number;
-  /** When it was made, on the receiver's clock. */
-  readonly ackTimeUs: number;
-  /** How late the receiver's event loop was at worst since the last one. */
-  readonly lagMs: number;
-}
-
 export class RateController {
   readonly #log: PacketLog;
   readonly #state: RateState;
   readonly #competition: Competition;
   readonly #stall = new Stall();
+  readonly #rest = new Rest();
   readonly #reports: Reports;
   readonly #meter: IntervalMeter;
   readonly #breaks = new BreakList();
@@ -93,8 +86,7 @@ export class RateController {
   }
 
   handleSent(pn: number, nowUs: Us): void {
-    const idle = this.#log.largestAcked >= this.#lastSent;
-    if (idle) this.#handleRestart(nowUs);
+    if (this.#reports.largest >= this.#lastSent) this.#handleRestart(nowUs);
     this.#lastSent = pn;
     this.#lastSentUs = nowUs;
     this.#reports.handleSent(pn);
@@ -127,6 +119,12 @@ export class RateController {
       this.#competition.handleSettled(nowUs, this.#log, before, reports.settled);
     const { end } = this.#interval;
     if (end >= 0 && reports.settled >= end) this.#decide(nowUs);
+  }
+
+  /** All that was sent is known to have arrived, though not every packet was told of: nothing is in the pipe. */
+  handleDelivered(): void {
+    this.#reports.handleDelivered();
+    if (this.stalled) this.#stall.cancel(this.#state);
   }
 
   /** Our own event loop was late by so much. */
@@ -363,7 +361,7 @@ export class RateController {
     if (idleUs < Math.max(state.srttUs, 100_000)) return;
     const most = Math.max(1.25 * state.sent.max(nowUs), state.initialRate);
     if (idleUs > STALE_US && most < state.rate) {
-      state.rate = most;
+      state.rate = Math.max(most, this.#rest.rateAfter(nowUs, state.rate, this.#lastSentUs));
       this.#restart(nowUs);
     } else this.#interval = this.#begin(nowUs, state.mode === 'ramp' ? TRAIN : STEADY);
   }
@@ -380,7 +378,7 @@ export class RateController {
     const before = state.rate;
     const railed = applyRails(state, e);
     const decided = railed ?? this.#choose(e);
-    boundRate(state, nowUs, this.#cap);
+    boundRate(state, e, this.#cap);
     if (state.mode === 'compete' && railed) this.#competition.handleLowered();
     if (this.#decisionLog) this.#decisionLog(describeDecision(e, state, decided.verdict, before));
     this.#watch(nowUs, e);
@@ -417,7 +415,8 @@ export class RateController {
     const { interval } = e;
     if (e.measured.samples === 0) return decideBlind(state, e);
     if (state.mode === 'compete') return this.#competition.decide(e);
-    if (interval.appLimited) return decideAppLimited(state, e, e.nowUs - this.#appLimitedSinceUs > STALE_US);
+    if (interval.appLimited)
+      return decideAppLimited(state, e, this.#rest.rateAfter(e.nowUs, state.rate, this.#appLimitedSinceUs));
     if (state.policy.kind === 'fixed') return decideFixed(state, e, state.policy.bytesPerSecond);
     switch (interval.kind) {
       case 'train':
@@ -442,8 +441,6 @@ export class RateController {
 /** Below it, 32 packets a round trip would be too fast for a path of which nothing is known. */
 const LEAST_GUESSED_RTT_US = 20_000;
 const OLD_PATH_US = 10_000_000;
-/** How long a rate that was not used is believed. */
-const STALE_US = 10_000_000;
 /** After it, the others no longer look. */
 const LATE_US = 30_000;
 const USELESS_US = 10_000_000;

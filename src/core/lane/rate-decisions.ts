@@ -140,12 +140,12 @@ export function decideBlind(state: RateState, e: Evidence): Decided {
 }
 
 /** Less was sent than allowed: what was reached is no limit, and a rate that was not used for long is forgotten. */
-export function decideAppLimited(state: RateState, e: Evidence, stale: boolean): Decided {
+export function decideAppLimited(state: RateState, e: Evidence, believedRate: number): Decided {
   const { measured: m } = e;
   if (e.excess) state.lower(Math.min(state.rate, Math.max(m.sendRate, 0.85 * state.rate)));
   else state.loss.drift(Math.min(m.loss, state.loss.rate + e.margin), m.packets);
   if (e.throughput > state.rate && e.queueUs < e.targetUs) state.rate = e.throughput;
-  if (stale) state.rate = Math.min(state.rate, Math.max(1.25 * state.sent.max(e.nowUs), state.initialRate));
+  state.rate = Math.min(state.rate, Math.max(believedRate, 1.25 * state.sent.max(e.nowUs), state.initialRate));
   return { plan: STEADY, verdict: 'app-limited' };
 }
 

@@ -90,9 +90,9 @@ export function applyRails(state: RateState, e: Evidence): Decided | null {
   return null;
 }
 
-/** No rate above 1.3 times what was delivered lately, random losses made good, or above the cap. */
-export function boundRate(state: RateState, nowUs: Us, cap: number): void {
-  const delivered = state.delivered.max(nowUs);
+/** No rate above 1.3 times what was delivered lately, random losses made good, or above the cap. Who sent little delivered little. */
+export function boundRate(state: RateState, { nowUs, interval }: Evidence, cap: number): void {
+  const delivered = interval.appLimited ? 0 : state.delivered.max(nowUs);
   const most =
     delivered > 0 ? (MOST_OVER_DELIVERED * delivered) / (1 - Math.min(state.loss.rate, 0.6)) : Number.POSITIVE_INFINITY;
   state.rate = Math.max(Math.min(state.rate, most, cap), state.floor);

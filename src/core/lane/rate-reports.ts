@@ -3,6 +3,15 @@ import type { Us } from './contract.ts';
 import type { PacketLog } from './packet-log.ts';
 import type { RateState } from './rate-state.ts';
 
+export interface AckFacts {
+  /** The largest packet number that it reports. */
+  readonly largest: number;
+  /** When it was made, on the receiver's clock. */
+  readonly ackTimeUs: number;
+  /** How late the receiver's event loop was at worst since the last one. */
+  readonly lagMs: number;
+}
+
 export class Reports {
   /** The largest packet number that was acknowledged; -1: none. */
   largest = -1;
@@ -65,6 +74,13 @@ export class Reports {
       if (log.isOutstanding(this.settled) && nowUs - log.sentUs(this.settled) < patienceUs) return;
       this.settled++;
     }
+  }
+
+  /** Everything sent has arrived, as is known from elsewhere. */
+  handleDelivered(): void {
+    this.largest = this.#log.next - 1;
+    this.settled = this.#log.next;
+    this.pipeBytes = 0;
   }
 
   /** After silence: what was on its way then is not to be judged. */

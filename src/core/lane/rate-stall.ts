@@ -42,6 +42,13 @@ export class Stall {
     this.savedMode = state.mode;
   }
 
+  /** It was no silence: there was nothing to wait for. */
+  cancel(state: RateState): void {
+    state.mode = this.savedMode;
+    state.rate = this.savedRate ?? state.rate;
+    this.savedRate = null;
+  }
+
   /** Returns how long it was. */
   end(): Us {
     this.savedRate = null;
