@@ -59,6 +59,7 @@ export class LossBaseline {
 
   /** The loss test: all lanes slowed down, the queue was empty, and this was still lost. */
   learnVerified(loss: number, packets: number): void {
+    if (packets === 0) return;
     const weight = packets / (packets + 100 * this.variance);
     if (loss > this.rate) this.doubtful = true;
     this.#set(this.rate + weight * (loss - this.rate));
@@ -68,6 +69,7 @@ export class LossBaseline {
 
   /** Lost while the queue was far from full. */
   learnClear(loss: number, packets: number): void {
+    if (packets === 0) return;
     const weight = packets / (packets + Math.min(this.samples, 600 * this.variance));
     this.#set(this.rate + weight * (loss - this.rate));
     this.verified = this.rate;
@@ -82,6 +84,7 @@ export class LossBaseline {
 
   /** A packet train got through faster than before with an empty queue: what it lost is the path's own, until a drain says otherwise. */
   learnPassed(loss: number, packets: number): void {
+    if (packets === 0) return;
     const before = this.rate;
     if (this.samples < 300 * this.variance) this.#set((this.rate * this.samples + loss * packets) / (this.samples + packets));
     else this.#set(this.rate + this.#driftWeight(packets) * (loss - this.rate));
@@ -107,6 +110,7 @@ export class LossBaseline {
 
   /** Nothing was proven: follow slowly, and hardly upwards. */
   drift(loss: number, packets: number): void {
+    if (packets === 0) return;
     if (!this.known) {
       // Of a path that is new, what is seen is all there is to go by; a drain or a check will tell.
       this.#set((this.rate * this.samples + loss * packets) / (this.samples + packets));

@@ -129,6 +129,8 @@ export class CheckedPair {
         }
         if (outstanding !== path.inFlightPackets)
           this.faults.push(`${side} path ${path.id}: ${path.inFlightPackets} in flight, ${outstanding} in the log`);
+        const rate = path.controller.rateBytesPerSecond(this.pair[side].host.clockUs);
+        if (!(rate > 0)) this.faults.push(`${side} path ${path.id}: a rate of ${rate}`);
         if (path.lostPackets < 0) this.faults.push(`${side}: ${path.lostPackets} lost`);
       }
       for (let id = blocksOut.lowest; id < blocksOut.next; id++) {
