@@ -48,7 +48,7 @@ export class Competition {
     if (fell) {
       state.loss.learnFallen(m.loss);
       state.lower(Math.min(state.rate, (0.97 * state.deliveryRate) / (1 - state.loss.rate)));
-      state.targetScale = Math.max(0.4, state.targetScale * 0.7);
+      state.capTarget(e.nowUs);
       state.failTrain();
       state.clearSuspicion();
     } else if (drain.deep && e.leastQueueUs < Math.max(2000, state.jitterUs)) state.loss.learnDrained(m.lost, m.packets);

@@ -19,6 +19,7 @@ import {
   decideSteady,
   decideTrain,
   drainPlan,
+  REFILL_GAIN,
   trainToCap,
 } from './rate-decisions.ts';
 import { applyRails, boundRate, describeDecision, mbit, takeEvidence } from './rate-evidence.ts';
@@ -26,7 +27,7 @@ import { BreakList, IntervalMeter } from './rate-measure.ts';
 import { type AckFacts, LAG_US, Reports } from './rate-reports.ts';
 import { Rest, STALE_US } from './rate-rest.ts';
 import { type RateSnapshot, takeSnapshot } from './rate-snapshot.ts';
-import { Stall } from './rate-stall.ts';
+import { CircuitBreaker, Stall } from './rate-stall.ts';
 import type { Evidence, Interval, Plan } from './rate-state.ts';
 import { beginInterval, RateState, STEADY, TRAIN } from './rate-state.ts';
 
@@ -53,6 +54,7 @@ export class RateController {
   readonly #competition: Competition;
   readonly #stall = new Stall();
   readonly #rest = new Rest();
+  readonly #breaker = new CircuitBreaker();
   readonly #reports: Reports;
   readonly #meter: IntervalMeter;
   readonly #breaks = new BreakList();
@@ -66,8 +68,6 @@ export class RateController {
   #acked = false;
   #lastWanted = -1;
   #appLimitedSinceUs = Number.NaN;
-  #uselessSinceUs = Number.NaN;
-  #failed = false;
 
   constructor(options: RateControllerOptions) {
     const { nowUs, log } = options;
@@ -175,10 +175,12 @@ export class RateController {
   rateBytesPerSecond(nowUs: Us): number {
     const state = this.#state;
     if (state.mode === 'stalled') return Math.min(this.#stall.rate(nowUs, state), this.#cap);
-    const { gain, endUs, rate } = this.#interval;
-    const paced = nowUs < endUs && state.mode !== 'compete' ? rate * gain : state.rate;
-    if (nowUs < endUs && state.mode === 'compete') return Math.min(state.rate * gain, this.#cap);
-    return Math.min(paced, this.#cap);
+    const interval = this.#interval;
+    const { gain, endUs, rate } = interval;
+    if (interval.kind === 'drain' && nowUs >= endUs && nowUs < endUs + interval.drain.refillUs)
+      return Math.min(state.rate * REFILL_GAIN, this.#cap);
+    const steady = state.mode === 'compete' ? state.rate : rate;
+    return Math.min(nowUs < endUs ? steady * gain : state.rate, this.#cap);
   }
 
   /** A safety net: pacing is what controls. */
@@ -284,7 +286,7 @@ export class RateController {
 
   /** Circuit breaker (RFC 8084): for 10 s hardly anything of what was sent arrived. Give the path up. */
   get failed(): boolean {
-    return this.#failed;
+    return this.#breaker.open;
   }
 
   snapshot(nowUs: Us): RateSnapshot {
@@ -371,8 +373,8 @@ export class RateController {
     const interval = this.#interval;
     const measured = this.#meter.measure(interval.first, interval.end, this.#breaks, state.jitterUs);
     const e = takeEvidence(state, nowUs, interval, measured);
-    const m = measured;
-    if (interval.appLimited && m.samples > 0 && m.sendRate >= 0.95 * interval.rate * interval.gain) interval.appLimited = false;
+    if (interval.appLimited && measured.samples > 0 && measured.sendRate >= 0.95 * interval.rate * interval.gain)
+      interval.appLimited = false;
     if (!interval.appLimited) this.#appLimitedSinceUs = Number.NaN;
     else if (Number.isNaN(this.#appLimitedSinceUs)) this.#appLimitedSinceUs = nowUs;
     const before = state.rate;
@@ -381,7 +383,7 @@ export class RateController {
     boundRate(state, e, this.#cap);
     if (state.mode === 'compete' && railed) this.#competition.handleLowered();
     if (this.#decisionLog) this.#decisionLog(describeDecision(e, state, decided.verdict, before));
-    this.#watch(nowUs, e);
+    this.#breaker.observe(nowUs, measured.loss, state.recentLoss);
     let plan = decided.plan;
     if (plan.kind === 'train' && state.rate * state.trainGain > this.#cap) plan = trainToCap(state, this.#cap);
     this.#interval = this.#begin(nowUs, plan);
@@ -429,13 +431,6 @@ export class RateController {
         return decideSteady(state, e);
     }
   }
-
-  #watch(nowUs: Us, e: Evidence): void {
-    const useless = e.measured.loss > 0.95 || this.#state.recentLoss > 0.8;
-    if (!useless) this.#uselessSinceUs = Number.NaN;
-    else if (Number.isNaN(this.#uselessSinceUs)) this.#uselessSinceUs = nowUs;
-    this.#failed = nowUs - this.#uselessSinceUs > USELESS_US;
-  }
 }
 
 /** Below it, 32 packets a round trip would be too fast for a path of which nothing is known. */
@@ -443,4 +438,3 @@ const LEAST_GUESSED_RTT_US = 20_000;
 const OLD_PATH_US = 10_000_000;
 /** After it, the others no longer look. */
 const LATE_US = 30_000;
-const USELESS_US = 10_000_000;

@@ -32,7 +32,7 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
     state.holdExponent = 0;
     if (state.mode !== 'ramp') state.trainGain = Math.min(maxTrainGain(state), 1 + (interval.gain - 1) * 2);
     // In a shallow buffer a train proves little, and a ladder of them ends in losses.
-    if (state.targetScale < SHALLOW && state.mode !== 'ramp') {
+    if (state.shallow && state.mode !== 'ramp') {
       state.trainGain = CRUISE_GAIN;
       state.hold = Math.max(state.hold, 4);
       return { plan: STEADY, verdict: 'pass' };
@@ -61,39 +61,55 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
 /** All lanes slowed down: loss that stays is random, loss that falls was ours. */
 export function decideCheck(state: RateState, e: Evidence, reference: CheckReference): Decided {
   const { measured: m } = e;
-  const { loss } = state;
+  const { loss, slowed, fast } = state;
   state.clearSuspicion();
-  const spread = Math.max(reference.loss * (1 - reference.loss), 0.002) * loss.variance;
-  const sigma = Math.sqrt(spread * (1 / Math.max(m.packets, 1) + 1 / Math.max(reference.packets, 1)));
+  // On a slow path one check has too few packets to tell; a few in a row have not.
+  slowed.age(0.7);
+  slowed.add(m.packets, m.lost);
+  fast.age(0.7);
+  fast.add(reference.packets, reference.loss * reference.packets);
+  const sigma = differenceSigma(state, fast.loss, slowed.packets, fast.packets);
   const empty = e.leastQueueUs < Math.max(2000, state.jitterUs);
-  state.rate = Math.min(state.rate, e.interval.rate);
-  if (m.loss < reference.loss - 2 * sigma) {
-    if (m.loss < loss.rate || empty) loss.learnVerified(Math.min(m.loss, reference.loss), m.packets);
+  if (slowed.loss < fast.loss - 2 * sigma) {
+    if (slowed.loss < loss.rate || empty) loss.learnVerified(Math.min(slowed.loss, fast.loss), m.packets);
     const capacity = reference.deliveryRate / (1 - Math.min(loss.rate, m.loss));
     state.lower(Math.min(reference.rate, capacity * 0.97));
-    state.targetScale = Math.max(0.4, state.targetScale * 0.7);
+    state.capTarget(e.nowUs);
     state.failTrain();
-    return { plan: STEADY, verdict: 'check-congested' };
+    return settled(state, 'check-congested');
   }
-  if (empty && reference.loss - loss.rate > 2 * sigma) {
-    const packets = m.packets + reference.packets;
-    loss.learnVerified((m.loss * m.packets + reference.loss * reference.packets) / packets, packets);
+  if (empty && fast.loss - loss.rate > 2 * sigma) {
+    const packets = slowed.packets + fast.packets;
+    loss.learnVerified((slowed.lost + fast.lost) / packets, packets);
     state.rate = Math.max(state.rate, reference.rate);
-    return { plan: STEADY, verdict: 'check-random' };
+    return settled(state, 'check-random');
   }
   if (empty) {
     loss.learnDrained(m.lost, m.packets);
+    state.rate = Math.max(state.rate, 0.97 * reference.rate);
     return { plan: STEADY, verdict: 'check-unsure' };
   }
   if (e.queueUs < 0.8 * reference.queueUs && m.loss <= loss.rate + 0.1) {
     // The queue shrank and the loss did not: it did not come from the queue.
     loss.learnVerified(loss.rate + 0.5 * (Math.min(m.loss, reference.loss) - loss.rate), m.packets);
     state.rate = Math.max(state.rate, reference.rate);
-    return { plan: STEADY, verdict: 'check-shrank' };
+    return settled(state, 'check-shrank');
   }
   state.lower(Math.min(state.rate, (reference.deliveryRate / (1 - loss.rate)) * 0.97));
-  state.targetScale = Math.max(0.4, state.targetScale * 0.85);
-  return { plan: STEADY, verdict: 'check-busy' };
+  state.capTarget(e.nowUs);
+  return settled(state, 'check-busy');
+}
+
+function settled(state: RateState, verdict: string): Decided {
+  state.slowed.clear();
+  state.fast.clear();
+  return { plan: STEADY, verdict };
+}
+
+/** Standard deviation of the difference of two measured losses, were both `loss`. */
+function differenceSigma(state: RateState, loss: number, packets: number, others: number): number {
+  const spread = Math.max(loss * (1 - loss), 0.002) * state.loss.variance;
+  return Math.sqrt(spread * (1 / Math.max(packets, 1) + 1 / Math.max(others, 1)));
 }
 
 /** At the path's rate: hold the queue at its target, and look for more when there is none. */
@@ -105,10 +121,11 @@ export function decideSteady(state: RateState, e: Evidence): Decided {
   } else if (e.excess) {
     const reference = referenceOf(state, e);
     state.suspect(e.nowUs, reference);
-    state.lower(Math.min(state.rate, Math.max(0.97 * e.throughput, 0.85 * state.rate)));
+    const least = 0.7 * (state.suspicion?.rate ?? state.rate);
+    state.lower(Math.min(state.rate, Math.max(0.97 * e.throughput, 0.85 * state.rate, least)));
     return { plan: STEADY, verdict: 'excess' };
   }
-  state.targetScale = Math.min(1, state.targetScale * 1.01);
+  state.easeTarget();
   if (!e.clear) state.loss.drift(Math.min(m.loss, state.loss.rate + e.margin), m.packets);
   return predictedQueueUs(state, e) < e.targetUs / 2 ? growWhenQuiet(state, e) : holdQueue(state, e);
 }
@@ -121,8 +138,7 @@ function learnClear(state: RateState, e: Evidence): Decided | null {
   if (!suspicion) return null;
   clear.add(m.packets, m.lost);
   if (clear.packets < 100) return null;
-  const spread = Math.max(suspicion.loss * (1 - suspicion.loss), 0.002) * loss.variance;
-  const sigma = Math.sqrt(spread * (1 / clear.packets + 1 / Math.max(suspicion.packets, 1)));
+  const sigma = differenceSigma(state, suspicion.loss, clear.packets, suspicion.packets);
   const random = clear.loss >= suspicion.loss - 2 * sigma;
   state.clearSuspicion();
   if (!random) return { plan: STEADY, verdict: 'clear-fell' };
@@ -180,7 +196,7 @@ function growWhenQuiet(state: RateState, e: Evidence): Decided {
   if (state.suspicion) return { plan: STEADY, verdict: 'suspect' };
   if (state.hold === 0) return { plan: TRAIN, verdict: 'quiet' };
   state.hold--;
-  const most = state.targetScale < SHALLOW ? 0.01 : 1;
+  const most = state.shallow ? 0.01 : 1;
   state.rate *= 1 + Math.min(most, (0.5 * Math.min(e.targetUs - e.queueUs, 20_000)) / cycleUs(state, e));
   return { plan: STEADY, verdict: 'creep' };
 }
@@ -250,6 +266,8 @@ export function drainPlan(state: RateState): Plan {
   const throughput = Math.max(state.throughput, state.floor);
   const queueUs = Math.max(state.queueUs, state.targetUs(throughput));
   // Random losses are proven again every other time, and sooner when the proof is weak.
+  // Whoever fills the queue first after a drain has the larger share of it: so all put back what was theirs.
+  const refill = state.mode === 'cruise' && state.queueUs > 1000 ? Math.min(state.queueUs, state.targetUs(throughput)) : 0;
   const deep = state.loss.doubtful || (state.loss.rate >= 0.02 && (state.drains & 1) === 0);
   state.drains++;
   const gain = deep ? 0.3 : 0.5;
@@ -261,7 +279,7 @@ export function drainPlan(state: RateState): Plan {
     gain: (gain * throughput) / state.rate,
     lengthUs,
     minPackets: 16,
-    drain: { queueUs, throughput, gain, lengthUs, deep },
+    drain: { queueUs, throughput, gain, lengthUs, refillUs: refill / (REFILL_GAIN - 1), deep },
   };
 }
 
@@ -285,7 +303,6 @@ function cycleUs(state: RateState, e: Evidence): Us {
 
 const CRUISE_GAIN = 1.25;
 const CHECK_GAIN = 0.4;
-/** Losses have proven that the buffer is smaller than the target. */
-const SHALLOW = 0.95;
+export const REFILL_GAIN = 1.5;
 /** A queue that no target explains: half the throughput until it is gone. */
 const BLOATED_US = 250_000;

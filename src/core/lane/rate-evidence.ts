@@ -39,6 +39,7 @@ export function takeEvidence(state: RateState, nowUs: Us, interval: Interval, m:
     if (interval.kind === 'steady') state.carried.add(nowUs, throughput);
   }
   const mostQueueUs = m.mostDelayUs - base;
+  if (m.samples > 0) state.longest.add(nowUs, mostQueueUs);
   const depthUs = state.depth.max(nowUs);
   const clear = m.samples > 0 && depthUs > Math.max(DEEP_US, 4 * state.jitterUs) && mostQueueUs < 0.5 * depthUs;
   if (m.samples > 0 && loss.known && !excess && m.packets >= 30) state.depth.add(nowUs, queueUs);

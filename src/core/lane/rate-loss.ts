@@ -39,9 +39,10 @@ export class LossBaseline {
 
   /** Standard deviation of the difference between the baseline and the loss measured over so many packets. */
   sigma(packets: number): number {
-    const p = Math.max(this.rate, LEAST_RATE);
+    const learned = this.#learned;
+    // Of few packets none may be lost by chance: as if one more had been.
+    const p = Math.max((this.rate * learned + 1) / (learned + 1), LEAST_RATE);
     const variance = p * (1 - p) * this.variance;
-    const learned = Math.min(Math.max(this.samples, 1), 1500 * this.variance);
     return Math.sqrt(variance * (1 / Math.max(packets, 1) + 1 / learned));
   }
 
@@ -87,7 +88,7 @@ export class LossBaseline {
     if (packets === 0) return;
     const before = this.rate;
     if (this.samples < 300 * this.variance) this.#set((this.rate * this.samples + loss * packets) / (this.samples + packets));
-    else this.#set(this.rate + this.#driftWeight(packets) * (loss - this.rate));
+    else this.#set(this.rate + (packets / (packets + 1500 * this.variance)) * (loss - this.rate));
     if (this.rate > before + 0.005) this.doubtful = true;
     this.samples += packets;
     this.verified = this.rate;
@@ -108,18 +109,14 @@ export class LossBaseline {
     this.#drained.clear();
   }
 
-  /** Nothing was proven: follow slowly, and hardly upwards. */
+  /** Nothing was proven: follow slowly, and upwards hardly further than what was proven may be wrong by. */
   drift(loss: number, packets: number): void {
     if (packets === 0) return;
-    if (!this.known) {
-      // Of a path that is new, what is seen is all there is to go by; a drain or a check will tell.
-      this.#set((this.rate * this.samples + loss * packets) / (this.samples + packets));
-      this.samples += packets;
-      this.doubtful = true;
-      return;
-    }
-    const moved = this.rate + this.#driftWeight(packets) * (loss - this.rate);
-    this.#set(Math.min(moved, Math.max(this.verified + MAX_DRIFT, this.rate)));
+    const before = this.rate;
+    const moved = this.rate + (packets / (packets + this.#learned)) * (loss - this.rate);
+    const unsure = 2 * Math.sqrt((moved * (1 - moved) * this.variance) / this.#learned);
+    this.#set(Math.min(moved, Math.max(this.verified + Math.max(MAX_DRIFT, unsure), this.rate)));
+    if (this.rate > before + MAX_DRIFT) this.doubtful = true;
     this.samples += packets;
   }
 
@@ -137,12 +134,13 @@ export class LossBaseline {
     this.samples = 0;
   }
 
-  #set(rate: number): void {
-    this.rate = Math.min(MAX_RATE, Math.max(0, rate));
+  /** Packets that the baseline rests on; older ones are forgotten. */
+  get #learned(): number {
+    return Math.min(Math.max(this.samples, 1), 1500 * this.variance);
   }
 
-  #driftWeight(packets: number): number {
-    return packets / (packets + 1500 * this.variance);
+  #set(rate: number): void {
+    this.rate = Math.min(MAX_RATE, Math.max(0, rate));
   }
 }
 

@@ -62,5 +62,18 @@ export class Stall {
 }
 
 /** Not a whole number, or a link that is up for moments at regular times could be missed for ever. */
+/** RFC 8084: for 10 s hardly anything of what was sent arrived. */
+export class CircuitBreaker {
+  open = false;
+  #sinceUs = Number.NaN;
+
+  observe(nowUs: Us, loss: number, recentLoss: number): void {
+    if (loss <= 0.95 && recentLoss <= 0.8) this.#sinceUs = Number.NaN;
+    else if (Number.isNaN(this.#sinceUs)) this.#sinceUs = nowUs;
+    this.open = nowUs - this.#sinceUs > USELESS_US;
+  }
+}
+
+const USELESS_US = 10_000_000;
 const LEAST_PACKETS_PER_SECOND = 17.3;
 const LONGEST_GAP_US = 500_000;

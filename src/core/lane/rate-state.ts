@@ -53,6 +53,8 @@ export interface DrainPlan {
   /** Relative to the throughput. */
   readonly gain: number;
   readonly lengthUs: Us;
+  /** How long to go faster afterwards, to put back what was in the queue. */
+  readonly refillUs: Us;
   /** Long and slow enough to learn the random loss too. */
   readonly deep: boolean;
 }
@@ -93,8 +95,8 @@ export class RateState {
   /** Decisions to wait before the next train; doubles with every train that fails. */
   hold = 0;
   holdExponent = 0;
-  /** The queue target shrinks where losses prove that the buffer is smaller than it. */
-  targetScale = 1;
+  /** Half of the buffer, where losses prove that it is smaller than the target. */
+  targetCapUs = Number.POSITIVE_INFINITY;
   /** Decisions in a row with a queue well above the target. */
   overruns = 0;
   wasHigh = false;
@@ -121,11 +123,16 @@ export class RateState {
   readonly sent = new WindowedMax(1_000_000, 10);
   /** The longest queue of the last 30 s that lost no more than was random: the buffer is at least so deep. */
   readonly depth = new WindowedMax(1_000_000, 30);
+  /** The longest queue of the last 30 s at all. */
+  readonly longest = new WindowedMax(1_000_000, 30);
   /** Losses while the queue was much shorter than that, and so not at its limit. */
   readonly clear = new LossPool();
   readonly flatness = new FlatDelay();
   /** Losses of the last steady intervals at about this rate. */
   readonly recent = new LossPool();
+  /** Losses of the last checks, and of the intervals that they were made for. */
+  readonly slowed = new LossPool();
+  readonly fast = new LossPool();
   suspicion: CheckReference | null = null;
   checkAtUs: Us = Number.POSITIVE_INFINITY;
   drainAtUs: Us;
@@ -157,24 +164,46 @@ export class RateState {
    * queue and so come to the same rate, whatever their round trips. 20 ms means four times the share.
    */
   targetUs(rate: number): Us {
-    const { kind } = this.policy;
-    const scale = kind === 'high' ? 2 : 1;
-    let target = scale * BASE_TARGET_US * Math.sqrt(REFERENCE_RATE / Math.max(rate, 1));
-    target = Math.min(scale * MAX_TARGET_US, Math.max(MIN_TARGET_US, target));
-    if (kind === 'background') target = Math.min(target, BASE_TARGET_US) / 2;
     const noise = Math.min(20_000, 2 * this.jitterUs);
     const residual = this.jitterUs > 1500 ? Math.min(this.residualUs, 4 * this.jitterUs, 30_000) : 0;
-    return Math.max(2000, target * this.targetScale, noise) + residual;
+    return Math.max(2000, Math.min(this.#freeTargetUs(rate), this.targetCapUs), noise) + residual;
+  }
+
+  /** In a buffer as deep as we like, without jitter. */
+  #freeTargetUs(rate: number): Us {
+    const { kind } = this.policy;
+    const scale = kind === 'high' ? 2 : 1;
+    const fast = Math.max(rate, SLOW_TARGET_RATE);
+    let target = Math.max(MIN_TARGET_US, BASE_TARGET_US * Math.sqrt(REFERENCE_RATE / fast));
+    // Slow flows are told apart less, for nobody wants to wait that long.
+    if (rate < SLOW_TARGET_RATE) target = Math.min(MAX_TARGET_US, target * (SLOW_TARGET_RATE / Math.max(rate, 1)) ** 0.25);
+    target *= scale;
+    return kind === 'background' ? Math.min(target, BASE_TARGET_US) / 2 : target;
   }
 
   /** The least rate: 4 packets a round trip. */
   get floor(): number {
-    return (4 * this.packetBytes * 1e6) / Math.max(this.srttUs, 50_000);
+    return (4 * this.packetBytes * 1e6) / Math.max(this.srttUs, 100_000);
   }
 
   /** What may be sent without knowing anything: 32 packets a round trip. */
   get initialRate(): number {
     return (this.initialPackets * this.packetBytes * 1e6) / Math.max(this.srttUs, 1000);
+  }
+
+  /** Losses are proven to be congestion: keep the queue to half of what it can be. */
+  capTarget(nowUs: Us): void {
+    this.targetCapUs = Math.max(2000, Math.min(this.targetCapUs, 0.5 * this.longest.max(nowUs)));
+  }
+
+  /** Buffers grow when paths change: the cap is forgotten within some ten seconds. */
+  easeTarget(): void {
+    this.targetCapUs *= 1.01;
+  }
+
+  /** Less room than we would use: a little more at a time. */
+  get shallow(): boolean {
+    return this.targetCapUs < 0.9 * this.targetUs(this.rate);
   }
 
   failTrain(): void {
@@ -286,7 +315,8 @@ export class FlatDelay {
 const REFERENCE_RATE = 100e6 / 8;
 const BASE_TARGET_US = 10_000;
 const MIN_TARGET_US = 5000;
-const MAX_TARGET_US = 40_000;
+const MAX_TARGET_US = 60_000;
+const SLOW_TARGET_RATE = 20e6 / 8;
 /** A train's excess is 20 ms of queue whatever its gain, and 4 reaches the path's rate in half the round trips of 2. */
 const RAMP_GAIN = 4;
 const DRAIN_PERIOD_US = 5_000_000;
