@@ -1,4 +1,4 @@
-/** One seed, one case: a network with everything that goes wrong on networks, two machines, and streams both ways. */
+/** One seed, one case: a network with everything that goes wrong on networks, gaps and new addresses too, two machines, and streams both ways. */
 import { CheckedPair } from './checked-pair.ts';
 import type { HostOptions, LinkOptions } from './network.ts';
 import { seededRandom } from './scheduler.ts';
@@ -44,6 +44,21 @@ export function randomCase(seed: number): CheckedPair {
       if (dies) net.after(diesUs, () => checked.reset(side, id));
     });
   }
+  const { client, server } = checked.pair;
+  const gap = (): void => {
+    const link = (maybe(0.5) ? client : server).out[Math.floor(random() * paths.length)]!;
+    link.options.up = false;
+    net.after(pick(20_000, 1_500_000), () => {
+      link.options.up = true;
+      net.after(pick(200_000, 5_000_000), gap);
+    });
+  };
+  if (maybe(0.25)) net.after(random() * 1e6, gap);
+  const move = (): void => {
+    client.address++;
+    if (client.address < 4) net.after(pick(100_000, 3_000_000), move);
+  };
+  if (maybe(0.2)) net.after(random() * 1e6, move);
   checked.pair.run(500_000);
   const check = (): void => {
     checked.checkAccounts();
