@@ -63,6 +63,33 @@ describe('the hash frontier', () => {
     assert.deepEqual(reads, []);
   });
 
+  it('hashes an early block from memory when its turn comes while it is still being written', async () => {
+    const bytes = file(3, 0);
+    const { frontier, arrive, reads, memory } = setUp(bytes.length, 3 * BLOCK);
+    const [first, second] = [bytes.slice(0, BLOCK), bytes.slice(BLOCK, 2 * BLOCK)];
+    frontier.handleArrival(1, second);
+    frontier.handleArrival(0, first);
+    assert.deepEqual([frontier.position, memory.left], [2 * BLOCK, 3 * BLOCK]);
+    let released = 0;
+    frontier.handleWritten(0);
+    frontier.keep(0, first, () => released++);
+    frontier.handleWritten(1);
+    frontier.keep(1, second, () => released++);
+    arrive(bytes, 2);
+    assert.deepEqual(await frontier.finish(bytes.length), blake3(bytes));
+    assert.deepEqual([reads, released], [[], 2]);
+  });
+
+  it('forgets an early block whose write fails', async () => {
+    const bytes = file(3, 0);
+    const { frontier, arrive, memory } = setUp(bytes.length, 3 * BLOCK);
+    frontier.handleArrival(1, new Uint8Array(BLOCK));
+    frontier.handleLost(1);
+    assert.equal(memory.left, 3 * BLOCK);
+    for (const i of [0, 1, 2]) arrive(bytes, i);
+    assert.deepEqual(await frontier.finish(bytes.length), blake3(bytes));
+  });
+
   it('is right for any order, any budget, blocks that come twice and blocks that change', async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -16,7 +16,8 @@ export interface MemoryBudget {
 
 interface Early {
   readonly data: Uint8Array;
-  readonly release: () => void;
+  /** Null while the block is still being written. */
+  release: (() => void) | null;
 }
 
 export class HashFrontier {
@@ -30,7 +31,7 @@ export class HashFrontier {
   #running: Promise<void> | null = null;
   /** Blocks that can be read back. */
   readonly #written = new RangeSet();
-  /** Written blocks that came early and are still in memory. */
+  /** Blocks that came early and are still in memory, whether they are written yet or not. */
   readonly #early = new Map<number, Early>();
   readonly #budget: MemoryBudget;
 
@@ -44,29 +45,32 @@ export class HashFrontier {
     return this.#position;
   }
 
-  /** A verified block is about to be written. True when it was hashed from memory. */
+  /**
+   * A verified block is about to be written: `keep` or `handleLost` follows. True when it was hashed from memory. One that comes
+   * early stays in memory until its turn when there is room, so that it need not be read back; its turn may come before it is
+   * written, because the next body begins while the last blocks of the one before are still on their way to the disk.
+   */
   handleArrival(index: number, data: Uint8Array): boolean {
     const at = index * this.#blockBytes;
     if (at < this.#position) this.reset();
-    if (this.#running || at !== this.#position) return false;
+    if (this.#running || at !== this.#position) {
+      if (this.#budget.left >= data.length && !this.#early.has(index)) {
+        this.#budget.left -= data.length;
+        this.#early.set(index, { data, release: null });
+      }
+      return false;
+    }
     this.#hash.update(data);
     this.#position += data.length;
     this.#takeEarly();
     return true;
   }
 
-  /**
-   * The block is written and came early: it is kept in memory until its turn when there is room, so that it need not be read
-   * back. `release` is called when `data` is free again, which may be now.
-   */
+  /** The block is written. `release` is called when `data` is free again, which may be now. */
   keep(index: number, data: Uint8Array, release: () => void): void {
-    const isEarly = index * this.#blockBytes > this.#position && !this.#early.has(index);
-    if (!isEarly || this.#budget.left < data.length) {
-      release();
-      return;
-    }
-    this.#budget.left -= data.length;
-    this.#early.set(index, { data, release });
+    const early = this.#early.get(index);
+    if (early?.data === data) early.release = release;
+    else release();
   }
 
   #takeEarly(): void {
@@ -83,13 +87,12 @@ export class HashFrontier {
   #drop(index: number, { data, release }: Early): void {
     this.#early.delete(index);
     this.#budget.left += data.length;
-    release();
+    release?.();
   }
 
   /** The blocks [start, end) are on disk and can be read back. Catches up when the frontier stands before a run of such blocks. */
   handleWritten(start: number, end = start + 1): void {
     this.#written.add(start, end);
-    if (!this.#running) this.#takeEarly();
     const next = Math.floor(this.#position / this.#blockBytes);
     if (!this.#running && end > next + 1 && this.#written.covers(next, Math.min(end, next + CATCH_UP_BLOCKS))) {
       // A failed read shows again, and is reported, when the digest is asked for.
@@ -154,6 +157,7 @@ export class HashFrontier {
   #start(until: number): Promise<void> {
     const run = this.#advance(until).finally(() => {
       this.#running = null;
+      this.#takeEarly();
     });
     this.#running = run;
     return run;
@@ -162,7 +166,9 @@ export class HashFrontier {
   async #advance(until: number): Promise<void> {
     const generation = this.#generation;
     const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-    while (this.#position < until) {
+    for (;;) {
+      this.#takeEarly();
+      if (this.#position >= until) return;
       const want = Math.min(READ_BYTES, until - this.#position);
       const got = await this.#read(this.#position, buffer.subarray(0, want));
       if (generation !== this.#generation) return;
