@@ -1,7 +1,9 @@
 /** From remote paths, profiles and the environment to a client: which server is meant, and why we trust it. */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Client, ClientOptions } from '../client/contract.ts';
 import { usage } from './failure.ts';
+import { stateFolder } from './folders.ts';
 import { laneOptions, type TransferFlags } from './options.ts';
 import { findProfile, type Profile, type Profiles, readProfiles } from './profiles.ts';
 import { parseRemote, pathOnServer, type Remote, serverUrl } from './remote.ts';
@@ -23,7 +25,7 @@ export interface Connection {
   readonly paths: readonly string[];
 }
 
-export interface ConnectOptions extends Partial<Pick<TransferFlags, 'transport' | 'policy' | 'path' | 'laneTrace'>> {
+export interface ConnectOptions extends Partial<Pick<TransferFlags, 'transport' | 'policy' | 'path' | 'laneTrace' | 'verbose'>> {
   readonly insecure?: boolean;
 }
 
@@ -37,11 +39,16 @@ export async function withServer<T>(
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
   const { server, paths } = resolveRemotes(remotes, readProfiles(shell.env), shell.env, shell.rerun);
-  const client = await shell.createClient(clientOptions(shell, server, options));
+  const { lane, ...rest } = clientOptions(shell, server, options);
+  const stalls: string[] = [];
+  const stallFolder = join(stateFolder(shell.env), 'lane-stalls');
+  const client = await shell.createClient({ ...rest, lane: { ...lane, stallFolder, onStall: (file) => stalls.push(file) } });
   try {
     return await work({ client, server, paths });
   } finally {
     await client.close();
+    // Not before: while it works, a progress bar may have the terminal.
+    if (options.verbose) for (const file of stalls) note(shell, `hawser: the lane stalled; what led to it is in ${file}`);
   }
 }
 

@@ -20,6 +20,8 @@ export interface MemoryShellOptions {
   readonly cwd?: string;
   /** Methods that are not given reject. */
   readonly client?: Partial<Client>;
+  /** A client was asked for. */
+  readonly onConnect?: (options: ClientOptions) => void;
   readonly stdin?: readonly string[];
   readonly terminal?: boolean;
   readonly columns?: number;
@@ -55,6 +57,7 @@ export function createMemoryShell(options: MemoryShellOptions = {}): MemoryShell
     stopSignal: () => stop.signal,
     createClient: async (wanted) => {
       connections.push(wanted);
+      options.onConnect?.(wanted);
       return clientWith(options.client ?? {});
     },
     run: (again, at, server) => run(again, build(again, at, server)),

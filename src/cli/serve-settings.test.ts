@@ -66,6 +66,7 @@ describe('settings of serve', () => {
     ]);
     assert.equal(serveSettings({}, parseServeFile('{"lane":"off"}', 'f.json')).lanePort, null);
     assert.deepEqual(serveSettings({ laneForbid: 'none' }, {}).laneForbid, []);
+    assert.equal(serveSettings({}, parseServeFile('{"lane-trace":"traces"}', 'f.json')).laneTrace, 'traces');
     for (const lane of ['', 'on', '70000', '-1', '7420x']) assert.throws(() => serveSettings({ lane }, {}), /--lane/, lane);
     assert.throws(() => serveSettings({ laneForbid: 'fast' }, {}), /--lane-forbid names "fast": use fair/);
     for (const laneAdvertise of ['a:b', ':7420', 'a:0'])

@@ -19,6 +19,8 @@ export interface ServeSettings {
   readonly lanePort?: number | null;
   readonly laneForbid?: readonly LanePolicy['kind'][];
   readonly laneAdvertise?: readonly { readonly host: string; readonly port: number }[];
+  /** Folder for the lanes' traces. */
+  readonly laneTrace?: string;
 }
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -35,6 +37,7 @@ export interface ServeInput {
   readonly lane?: string;
   readonly laneForbid?: string;
   readonly laneAdvertise?: string;
+  readonly laneTrace?: string;
 }
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
@@ -46,7 +49,7 @@ export function serveSettings(options: ServeInput, file: ServeInput): ServeSetti
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw usage(`--tls-${tlsCert === undefined ? 'key' : 'cert'} is given alone: --tls-cert and --tls-key belong together.`);
   }
-  const { lane, laneForbid, laneAdvertise } = { ...file, ...options };
+  const { lane, laneForbid, laneAdvertise, laneTrace } = { ...file, ...options };
   if (http && tlsCert !== undefined)
     throw usage('--http serves without encryption, so --tls-cert has no use: leave one of them out.');
   return {
@@ -59,6 +62,7 @@ export function serveSettings(options: ServeInput, file: ServeInput): ServeSetti
     ...(lane === undefined ? {} : { lanePort: parseLanePort(lane) }),
     ...(laneForbid === undefined ? {} : { laneForbid: parseForbidden(laneForbid) }),
     ...(laneAdvertise === undefined ? {} : { laneAdvertise: laneAdvertise.split(',').map(parseAdvertised) }),
+    ...(laneTrace === undefined ? {} : { laneTrace }),
   };
 }
 
@@ -158,4 +162,5 @@ const KEYS = {
   lane: ['lane', 'string'],
   'lane-forbid': ['laneForbid', 'string'],
   'lane-advertise': ['laneAdvertise', 'string'],
+  'lane-trace': ['laneTrace', 'string'],
 } as const;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Client, PutSource, TransferOptions } from '../client/contract.ts';
+import type { Client, ClientOptions, PutSource, TransferOptions } from '../client/contract.ts';
 import { HawserError } from '../core/errors.ts';
 import { keptCommands } from './kept-commands.ts';
 import { createMemoryShell } from './memory-shell.ts';
@@ -107,13 +107,31 @@ describe('transfers', () => {
       const env = { ...environment(), HAWSER_FINGERPRINT: 'a'.repeat(64) };
       const loud = await cli('put --insecure a /', { put: async () => summary }, { env });
       assert.match(loud.shell.err(), /warning: --insecure/);
-      assert.deepEqual(loud.shell.connections, [
+      const wanted = ({ lane: _, ...options }: ClientOptions) => options;
+      assert.deepEqual(loud.shell.connections.map(wanted), [
         { url: 'https://h:1', token: 'secret-token', insecure: true, transport: 'auto' },
       ]);
       const { shell } = await cli('put a /', { put: async () => summary }, { env });
-      assert.deepEqual(shell.connections, [
+      assert.deepEqual(shell.connections.map(wanted), [
         { url: 'https://h:1', token: 'secret-token', fingerprint: 'a'.repeat(64), transport: 'auto' },
       ]);
+    });
+
+    it('keep the trace of a lane that stalls in the state folder, and say so with --verbose', async () => {
+      const stall = async (line: string) => {
+        const { shell } = await cli(
+          line,
+          { put: async () => summary },
+          {
+            env: environment(),
+            onConnect: ({ lane }) => lane!.onStall!('x.sqlog'),
+          },
+        );
+        assert.match(shell.connections[0]!.lane!.stallFolder!, /hawser.lane-stalls$/);
+        return shell.err();
+      };
+      assert.match(await stall('put -v a /'), /the lane stalled; what led to it is in x\.sqlog/);
+      assert.doesNotMatch(await stall('put a /'), /stalled/);
     });
   });
 

@@ -15,6 +15,10 @@ export interface LaneWishes {
   readonly paths?: readonly string[];
   /** Write what happens on the lane to this file (qlog, JSON-SEQ). */
   readonly traceFile?: string;
+  /** When a lane stalls, the last 30 s of its trace are left here: the newest 16, of 1 MiB at most. Default: nowhere. */
+  readonly stallFolder?: string;
+  /** Told of the file that a stall left. */
+  readonly onStall?: (file: string) => void;
 }
 
 /**
@@ -67,6 +71,7 @@ export async function openLane(
     ...(rttMs === null ? {} : { rttMs }),
     ...(wishes.capBytesPerSecond === undefined ? {} : { capBytesPerSecond: wishes.capBytesPerSecond }),
     ...(wishes.traceFile === undefined ? {} : { traceFile: wishes.traceFile }),
+    ...(wishes.stallFolder === undefined ? {} : { stallFolder: wishes.stallFolder }),
   }).catch((cause: unknown) => {
     // The server need not keep what nobody uses.
     api.closeLane(grant.id).catch(() => undefined);
@@ -74,6 +79,7 @@ export async function openLane(
     if (cause.code !== 'unreachable') throw cause;
     throw new HawserError('lane_unreachable', cause.message, { value: server.where, cause });
   });
+  if (wishes.onStall) link.on('stalled', wishes.onStall);
   return createLaneTransport(link, server.where);
 }
 

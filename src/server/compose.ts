@@ -12,7 +12,7 @@ import { openSqliteMeta } from '../store/meta/sqlite.ts';
 import { createApp } from './app.ts';
 import { createAuth, makeToken } from './auth.ts';
 import { loadCertificate, loadOrCreateCertificate, writePrivate } from './certificate.ts';
-import { createLanes, type LaneGrant, type Lanes } from './lanes.ts';
+import { createLanes, type LaneGrant, type LaneSettings, type Lanes } from './lanes.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
 import { listen } from './listen.ts';
 import { lockState } from './lock.ts';
@@ -42,6 +42,8 @@ export interface ServerOptions {
   readonly laneAdvertise?: LaneGrant['endpoints'];
   /** Policies that clients may not ask for. Default: high and fixed. */
   readonly laneForbid?: readonly LanePolicy['kind'][];
+  /** Folder for a file of each lane with what this end decides and why; made when it is not there. Default: none is written. */
+  readonly laneTrace?: string;
   /** Bounds that differ from limits.ts. */
   readonly limits?: Partial<Limits>;
 }
@@ -84,7 +86,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
     const { host = '127.0.0.1', port = 7420 } = options.listen ?? {};
     let accept: (socket: Socket) => void = (socket) => socket.destroy();
-    const lanes = offerLanes(options, { host, port }, limits, (socket) => accept(socket));
+    let noteLane: LaneSettings['onNote'] = () => undefined;
+    if (options.laneTrace !== undefined) await makeFolder(options.laneTrace, 0o700);
+    const lanes = offerLanes(options, { host, port, state }, limits, {
+      onStream: (socket) => accept(socket),
+      onNote: (text, facts) => noteLane?.(text, facts),
+    });
     closers.push(async () => lanes?.stop());
 
     const health = { stopping: false };
@@ -101,6 +108,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       lanes,
     });
     closers.push(() => app.close());
+    noteLane = (text, facts) => app.log.warn(facts, text);
     const listener = await listen({
       host,
       port,
@@ -139,10 +147,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
 /** Null where there are none. Without TLS there is nothing that could hand out a lane's keys. */
 function offerLanes(
-  { lanePort, laneAdvertise, laneForbid, plainHttp }: ServerOptions,
-  { host, port }: { host: string; port: number },
+  { lanePort, laneAdvertise, laneForbid, laneTrace, plainHttp }: ServerOptions,
+  { host, port, state }: { host: string; port: number; state: string },
   limits: Limits,
-  onStream: (socket: Socket) => void,
+  listeners: Pick<LaneSettings, 'onStream' | 'onNote'>,
 ): Lanes | null {
   if (lanePort === null || plainHttp) return null;
   return createLanes({
@@ -152,9 +160,11 @@ function offerLanes(
     maxLanesPerOwner: limits.lanesPerOwner,
     forbid: laneForbid ?? ['high', 'fixed'],
     ...(laneAdvertise ? { advertise: laneAdvertise } : {}),
+    ...(laneTrace === undefined ? {} : { traceFolder: laneTrace }),
+    stallFolder: join(state, 'lane-stalls'),
     random: randomBytes,
     now: Date.now,
-    onStream,
+    ...listeners,
   });
 }
 

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { createEngine } from '../engine/engine.ts';
@@ -148,7 +151,7 @@ describe('lanes over the API', () => {
 
   it('carry requests, end with their token, and their clients hear of it', async () => {
     const { json } = await open('other');
-    const link = await join(json);
+    const link = await enter(json);
     const transport = createLaneTransport(link, 'here');
     const headers = { authorization: `Bearer ${tokens.other}` };
     assert.equal((await transport.request({ method: 'GET', target: '/api/v1/lanes', headers })).status, 200);
@@ -160,16 +163,58 @@ describe('lanes over the API', () => {
     assert.deepEqual((await call('GET', 'lanes', 'admin')).json.lanes, []);
   });
 
+  it('leave a trace each in the folder that was given, and say how late their thread was', async () => {
+    const traceFolder = mkdtempSync(join(tmpdir(), 'hawser-lane-traces-'));
+    const traced = createLanes({
+      host: '127.0.0.1',
+      port: 0,
+      maxLanes: 2,
+      maxLanesPerOwner: 2,
+      forbid: [],
+      traceFolder,
+      random: randomBytes,
+      now: Date.now,
+      onStream: (socket) => socket.end(),
+    });
+    const principal = { id: 'x', role: 'admin' } as Parameters<Lanes['open']>[0];
+    const request = {
+      clientRandom: Buffer.from(clientRandom, 'hex'),
+      suites: ['aes-128-gcm'],
+      policy: { kind: 'fair' },
+      paths: 1,
+    } as const;
+    try {
+      const grants = [await traced.open(principal, request), await traced.open(principal, request)];
+      for (const { id, secret, endpoints } of grants) {
+        const link = await enter({ id, secret: Buffer.from(secret).toString('hex'), endpoints });
+        await link.close();
+      }
+      assert.ok(traced.list(principal).every(({ lagUs }) => lagUs >= 0));
+      await traced.stop();
+      const names = readdirSync(traceFolder);
+      assert.equal(names.length, 2);
+      for (const { id } of grants) {
+        const name = names.find((each) => each.endsWith(`-${id}.sqlog`));
+        assert.ok(name, `${names}`);
+        assert.equal(statSync(join(traceFolder, name)).mode & 0o777, 0o600);
+        assert.match(readFileSync(join(traceFolder, name), 'utf8'), /"type":"server".*path:state/s);
+      }
+    } finally {
+      await traced.stop();
+      rmSync(traceFolder, { recursive: true });
+    }
+  });
+
   it('are opened on a new thread when theirs has died', async () => {
     const { json } = await open('read');
-    const link = await join(json);
+    const link = await enter(json);
     const closed = new Promise<string>((resolve) => link.once('closed', resolve));
     await (laneThread() as ReturnType<typeof laneThread> & { stop(): Promise<void> }).stop();
     assert.match(await closed, /thread that carries lanes stopped/);
     assert.deepEqual((await call('GET', 'lanes', 'admin')).json.lanes, []);
     const again = await open('read');
     assert.equal(again.status, 201);
-    await (await join(again.json)).close();
+    await (await enter(again.json)).close();
   });
 
   it('cannot be had where the port is taken: the reason is told, and HTTPS goes on', async () => {
@@ -191,7 +236,7 @@ describe('lanes over the API', () => {
   });
 });
 
-function join(grant: { id: string; secret: string; endpoints: { port: number }[] }) {
+function enter(grant: { id: string; secret: string; endpoints: readonly { port: number }[] }) {
   return openClientLane({
     laneId: grant.id,
     suite: 'aes-128-gcm',

@@ -4,6 +4,7 @@
  */
 import { lookup } from 'node:dns/promises';
 import { isIP, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { HawserError } from '../core/errors.ts';
 import type { LanePolicy, LaneSnapshot } from '../core/lane/contract.ts';
 import type { Principal } from '../engine/contract.ts';
@@ -37,6 +38,8 @@ export interface OpenLane {
   readonly openedMs: number;
   readonly policy: LanePolicy;
   readonly snapshot: LaneSnapshot | null;
+  /** How late the thread of the lanes was at worst, of the last ten seconds or a little more. */
+  readonly lagUs: number;
 }
 
 export interface Lanes {
@@ -64,6 +67,12 @@ export interface LaneSettings {
   /** Told to clients instead of the address that they asked; for NAT, relays and several networks. */
   readonly advertise?: LaneGrant['endpoints'];
   readonly capBytesPerSecond?: number;
+  /** A folder that is there: every lane writes its trace into a file of its own (qlog, JSON-SEQ). Default: none does. */
+  readonly traceFolder?: string;
+  /** Where a lane that stalls leaves the last 30 s of its trace. Default: nowhere. */
+  readonly stallFolder?: string;
+  /** Told what the operator may want to know. */
+  readonly onNote?: (text: string, facts: Readonly<Record<string, string>>) => void;
   readonly random: (bytes: number) => Uint8Array;
   readonly now: () => number;
   /** A stream was opened: it is served like a connection. */
@@ -72,7 +81,7 @@ export interface LaneSettings {
 
 /** The UDP port is bound, and its thread started, when the first lane is opened: a server that never has one pays nothing. */
 export function createLanes(settings: LaneSettings): Lanes {
-  const { random, now, onStream } = settings;
+  const { random, now, onStream, onNote, traceFolder, stallFolder } = settings;
   const open = new Map<string, { owner: string; openedMs: number; policy: LanePolicy; link: LaneLink }>();
   const closedTotals = noTotals();
   let opened = 0;
@@ -92,7 +101,9 @@ export function createLanes(settings: LaneSettings): Lanes {
       }),
     );
     try {
-      listener = await listening;
+      const opened = await listening;
+      if (opened !== listener && opened.hint !== null) onNote?.(opened.hint, {});
+      listener = opened;
       return listener;
     } catch (cause) {
       listening = null;
@@ -159,7 +170,10 @@ export function createLanes(settings: LaneSettings): Lanes {
         policy,
         peer: principal.id,
         ...(settings.capBytesPerSecond === undefined ? {} : { capBytesPerSecond: settings.capBytesPerSecond }),
+        ...(traceFolder === undefined ? {} : { traceFile: join(traceFolder, `${fileTime(now())}-${id}.sqlog`) }),
+        ...(stallFolder === undefined ? {} : { stallFolder }),
       });
+      link.on('stalled', (file) => onNote?.('a lane stalled; what led to it is in the file', { lane: id, file }));
       opened++;
       open.set(id, { owner: principal.id, openedMs: now(), policy, link });
       return { id, suite, secret, policy, paths: request.paths, endpoints };
@@ -174,7 +188,15 @@ export function createLanes(settings: LaneSettings): Lanes {
       const shown: OpenLane[] = [];
       for (const [id, { owner, openedMs, policy, link }] of open) {
         if (principal.role !== 'admin' && owner !== principal.id) continue;
-        shown.push({ id, owner, openedMs, policy, peer: link.remoteAddress ?? '', snapshot: link.stats() });
+        shown.push({
+          id,
+          owner,
+          openedMs,
+          policy,
+          peer: link.remoteAddress ?? '',
+          snapshot: link.stats(),
+          lagUs: link.figures()?.lagUs ?? 0,
+        });
       }
       return shown;
     },
@@ -183,6 +205,7 @@ export function createLanes(settings: LaneSettings): Lanes {
         [...open.values()].map(({ link }) => link.stats()),
         opened,
         closedTotals,
+        Math.max(0, ...[...open.values()].map(({ link }) => link.figures()?.lagUs ?? 0)),
       ),
     cutOff(owner) {
       for (const [id, lane] of open) if (lane.owner === owner) remove(id);
@@ -192,6 +215,9 @@ export function createLanes(settings: LaneSettings): Lanes {
     },
   };
 }
+
+/** A time as part of a file's name, which may have no colon everywhere. */
+const fileTime = (ms: number): string => new Date(ms).toISOString().replaceAll(':', '-');
 
 /** Two greetings of an idle lane, and some. */
 const SILENT_MS = 35_000;

@@ -24,14 +24,15 @@ const snapshot = (sent: number): LaneSnapshot =>
 it('counters go on when a lane has closed', () => {
   const closed = noTotals();
   addTotals(closed, snapshot(100));
-  const text = laneMetrics([snapshot(11), null], 3, closed);
+  const text = laneMetrics([snapshot(11), null], 3, closed, 1234.4);
   assert.match(text, /^hawser_lane_packets_total\{what="sent"\} 111$/m);
   assert.match(text, /^hawser_lanes_open 2$/m);
+  assert.match(text, /^hawser_lane_lag_microseconds 1234$/m);
   assert.match(text, /^hawser_lanes_opened_total 3$/m);
   assert.match(text, /^hawser_lane_paths\{state="active"\} 1$/m);
 });
 
 it('every line is a comment or a sample with a whole number', () => {
-  for (const line of laneMetrics([], 0, noTotals()).trimEnd().split('\n'))
+  for (const line of laneMetrics([], 0, noTotals(), 0).trimEnd().split('\n'))
     assert.match(line, /^(# (HELP|TYPE) hawser_[a-z_]+ .+|hawser_[a-z_]+(\{[a-z]+="[a-z]+"\})? \d+)$/);
 });

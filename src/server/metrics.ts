@@ -51,8 +51,8 @@ export function addTotals(into: LaneTotals, { paths, symbols, blocks, receivedBy
   into.blocksDecoded += blocks.decodedWithRepair;
 }
 
-/** `open`: the lanes of now; `opened`: how many there ever were. */
-export function laneMetrics(open: readonly (LaneSnapshot | null)[], opened: number, closed: LaneTotals): string {
+/** `open`: the lanes of now; `opened`: how many there ever were; `lagUs`: how late their thread was at worst, lately. */
+export function laneMetrics(open: readonly (LaneSnapshot | null)[], opened: number, closed: LaneTotals, lagUs: number): string {
   const totals = { ...closed };
   const paths: PathSnapshot[] = [];
   for (const snapshot of open) {
@@ -74,6 +74,9 @@ export function laneMetrics(open: readonly (LaneSnapshot | null)[], opened: numb
     ]),
     gauge('hawser_lane_goodput_bytes_per_second', 'What arrives of it.', [
       ['', paths.reduce((sum, { goodputBytesPerSecond }) => sum + goodputBytesPerSecond, 0)],
+    ]),
+    gauge('hawser_lane_lag_microseconds', 'How late the thread of the lanes was at worst in the last ten seconds or more.', [
+      ['', lagUs],
     ]),
     counter('hawser_lane_packets_total', 'Data packets, by what became of them.', [
       ['{what="sent"}', totals.packetsSent],

@@ -270,6 +270,7 @@ export const LanesAnswer = Type.Object({
       limitedBy: nullable(Type.String()),
       unacknowledgedBytes: Count,
       receivedBytes: Count,
+      lagUs: Count,
       symbols: Type.Unknown(),
       paths: Type.Array(Type.Unknown()),
     }),

@@ -46,6 +46,10 @@ export interface PathInfo {
   readonly lane?: LaneSnapshot;
   /** Why requests do not go over a lane though they might. */
   readonly laneRefused?: string;
+  /** How late the lane's thread was at worst, of the last ten seconds or a little more. */
+  readonly laneLagUs?: number;
+  /** What the system's socket buffers lack for a fast lane, and what to do about it. */
+  readonly laneHint?: string;
 }
 
 export interface Transport {

@@ -33,7 +33,16 @@ export function createLaneTransport(link: LaneLink, where: string, most = MOST_S
     request: createRequests({ connections, where, watchdog }),
     info() {
       const lane = link.stats();
-      return { transport: 'lane', remote: where, httpVersion: '1.1', rttMs: rttMs(link), ...(lane ? { lane } : {}) };
+      const figures = link.figures();
+      return {
+        transport: 'lane',
+        remote: where,
+        httpVersion: '1.1',
+        rttMs: rttMs(link),
+        ...(lane ? { lane } : {}),
+        ...(figures ? { laneLagUs: Math.round(figures.lagUs) } : {}),
+        ...(figures?.hint ? { laneHint: figures.hint } : {}),
+      };
     },
     closed,
     checkPulse() {

@@ -18,3 +18,10 @@ it('says why there is none, and that HTTPS does it', async () => {
   assert.equal(finding.state, 'warning');
   assert.match(finding.text, /no answer over UDP.*HTTPS is used instead/);
 });
+
+it('says what the sockets here lack for a fast lane', async () => {
+  const laneHint = 'The system gives a UDP socket buffers of 0.2 MiB; as root: sysctl -w net.core.rmem_max=4194304';
+  const finding = await examineLane({ probe: async () => rates, info: () => ({ ...path, laneHint }) });
+  assert.equal(finding.state, 'warning');
+  assert.match(finding.text, /6\.0 MB\/s down\. The system gives.*sysctl -w net\.core\.rmem_max=4194304$/);
+});

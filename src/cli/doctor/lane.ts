@@ -12,10 +12,11 @@ export async function examineLane(client: Pick<Client, 'probe' | 'info'>): Promi
     const { sendBytesPerSecond, receiveBytesPerSecond } = await client.probe({ bytes: MOST_BYTES, signal });
     const path = client.info();
     const facts = path.lane ? `; ${laneFacts(path.lane)}` : '';
+    const hint = path.laneHint === undefined ? '' : `. ${path.laneHint}`;
     return {
       check: 'lane',
-      state: 'ok',
-      text: `${formatRate(sendBytesPerSecond)} up, ${formatRate(receiveBytesPerSecond)} down${facts}`,
+      state: hint === '' ? 'ok' : 'warning',
+      text: `${formatRate(sendBytesPerSecond)} up, ${formatRate(receiveBytesPerSecond)} down${facts}${hint}`,
       data: { sendBytesPerSecond, receiveBytesPerSecond, path },
     };
   } catch (error) {

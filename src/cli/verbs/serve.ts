@@ -38,6 +38,7 @@ export function define(program: Command, shell: Shell): void {
     .option('--lane <port>', 'UDP port of the lane, or "off" (default: as --listen)')
     .option('--lane-forbid <policies>', 'what clients may not ask for: high, fixed, background, or none (default: high,fixed)')
     .option('--lane-advertise <host:port,...>', 'where clients should send lanes to (default: the address that they asked)')
+    .option('--lane-trace <dir>', 'write what this end of each lane does to a file there (qlog, JSON-SEQ)')
     .option('--config <file>', 'JSON with the same names as these options, and "dir"')
     .addOption(choice('--log-level <level>', 'what to log on stderr (default: warn; info has a line a request)', LOG_LEVELS))
     .option('--json', 'print the address and the fingerprint as JSON')
@@ -61,7 +62,7 @@ async function serve(shell: Shell, dir: string | undefined, flags: Flags): Promi
   }
   const signal = shell.stopSignal();
   const { startServer } = await import('../../server/compose.ts');
-  const { listen, plainHttp, logLevel, state, tlsCert, tlsKey, lanePort, laneForbid, laneAdvertise } = settings;
+  const { listen, plainHttp, logLevel, state, tlsCert, tlsKey, lanePort, laneForbid, laneAdvertise, laneTrace } = settings;
   const server = await startServer({
     dir: resolve(shell.cwd, settings.dir),
     listen: { ...listen, host: listen.host === EVERY_ADDRESS && !hasIpv6() ? '0.0.0.0' : listen.host },
@@ -74,6 +75,7 @@ async function serve(shell: Shell, dir: string | undefined, flags: Flags): Promi
     ...(lanePort === undefined ? {} : { lanePort }),
     ...(laneForbid === undefined ? {} : { laneForbid }),
     ...(laneAdvertise === undefined ? {} : { laneAdvertise }),
+    ...(laneTrace === undefined ? {} : { laneTrace: resolve(shell.cwd, laneTrace) }),
   });
   announce(shell, settings, server);
   if (!signal.aborted) await new Promise((done) => signal.addEventListener('abort', done, { once: true }));
@@ -123,8 +125,8 @@ function readConfig(file: string): ServeInput {
   const input = parseServeFile(text, file);
   // Paths in a file are meant from where the file lies, wherever the server is started.
   const at = (path: string | undefined) => (path === undefined ? undefined : resolve(dirname(file), path));
-  const { dir, state, tlsCert, tlsKey } = input;
-  const paths = { dir: at(dir), state: at(state), tlsCert: at(tlsCert), tlsKey: at(tlsKey) };
+  const { dir, state, tlsCert, tlsKey, laneTrace } = input;
+  const paths = { dir: at(dir), state: at(state), tlsCert: at(tlsCert), tlsKey: at(tlsKey), laneTrace: at(laneTrace) };
   return { ...input, ...Object.fromEntries(Object.entries(paths).filter(([, path]) => path !== undefined)) };
 }
 

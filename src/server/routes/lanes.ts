@@ -67,7 +67,7 @@ function policyOf(kind: LanePolicy['kind'], bytesPerSecond: number | undefined):
   return { kind, bytesPerSecond };
 }
 
-function laneForm({ id, owner, peer, openedMs, policy, snapshot }: OpenLane) {
+function laneForm({ id, owner, peer, openedMs, policy, snapshot, lagUs }: OpenLane) {
   return {
     id,
     owner,
@@ -77,6 +77,7 @@ function laneForm({ id, owner, peer, openedMs, policy, snapshot }: OpenLane) {
     limitedBy: snapshot?.limitedBy ?? null,
     unacknowledgedBytes: snapshot?.unacknowledgedBytes ?? 0,
     receivedBytes: snapshot?.receivedBytes ?? 0,
+    lagUs: Math.round(lagUs),
     symbols: snapshot?.symbols ?? null,
     paths: [...(snapshot?.paths ?? [])],
   };

@@ -87,6 +87,7 @@ function end(role: 'client' | 'server'): End {
   const secrets = { secret: new Uint8Array(32).fill(5), clientRandom: new Uint8Array(32).fill(6) };
   const driven = new DrivenLane({
     key: 1,
+    laneId: 'lane',
     role,
     lane: lane as unknown as Lane,
     protection: createProtection({ role, suite: 'aes-128-gcm', ...secrets }),

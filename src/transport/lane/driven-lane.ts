@@ -12,6 +12,7 @@ import type { DatagramPort, OutgoingBatch, ReceivedDatagram } from './port.ts';
 import { slotStart } from './port.ts';
 import type { Protection, SealedPacket } from './protection.ts';
 import { KIND_CONTROL, KIND_DATA } from './seal.ts';
+import { StallWatch } from './stall-trace.ts';
 import type { LaneTrace } from './trace.ts';
 
 export interface DrivenPath {
@@ -33,21 +34,28 @@ export interface DrivenPath {
 export interface DrivenLaneOptions {
   /** Names the lane between the threads. */
   readonly key: number;
+  /** For people. */
+  readonly laneId: string;
   readonly role: 'client' | 'server';
   readonly lane: Lane;
   readonly protection: Protection;
   readonly maxPaths: number;
   readonly ids: ConnectionIds<DrivenLane>;
   readonly trace: LaneTrace;
+  /** Where a stall leaves its trace; null: nowhere. */
+  readonly stallFolder?: string | null;
   readonly idleUs: Us;
   readonly nowUs: Us;
 }
 
 export class DrivenLane {
   readonly key: number;
+  readonly laneId: string;
   readonly role: 'client' | 'server';
   readonly lane: Lane;
   readonly trace: LaneTrace;
+  readonly stalls = new StallWatch();
+  readonly stallFolder: string | null;
   readonly paths = new Map<number, DrivenPath>();
   /** Streams that nobody here reads any more. */
   readonly abandoned = new Set<number>();
@@ -64,7 +72,7 @@ export class DrivenLane {
   sentDatagrams = 0;
   replayedPackets = 0;
   readonly sendErrors: Record<string, number> = {};
-  lagUs = 0;
+  private readonly lag = { fromUs: 0, beforeUs: 0, nowUs: 0 };
   snapshotAtUs: Us = 0;
   private readonly maxPaths: number;
   private readonly protection: Protection;
@@ -77,9 +85,11 @@ export class DrivenLane {
 
   constructor(options: DrivenLaneOptions) {
     this.key = options.key;
+    this.laneId = options.laneId;
     this.role = options.role;
     this.lane = options.lane;
     this.trace = options.trace;
+    this.stallFolder = options.stallFolder ?? null;
     this.protection = options.protection;
     this.maxPaths = options.maxPaths;
     this.ids = options.ids;
@@ -218,8 +228,19 @@ export class DrivenLane {
   }
 
   handleLag(nowUs: Us, lagUs: Us): void {
-    this.lagUs = Math.max(this.lagUs, lagUs);
+    this.lag.nowUs = Math.max(this.lag.nowUs, lagUs);
     if (lagUs >= LEAST_LAG_US) this.lane.handleLag(this.advance(nowUs), lagUs);
+  }
+
+  /** The longest that the thread was late, of the last ten seconds or a little more. */
+  worstLagUs(nowUs: Us): Us {
+    const { lag } = this;
+    if (nowUs - lag.fromUs >= LAG_PERIOD_US) {
+      lag.beforeUs = lag.nowUs;
+      lag.nowUs = 0;
+      lag.fromUs = nowUs;
+    }
+    return Math.max(lag.beforeUs, lag.nowUs);
   }
 
   nextWakeUs(nowUs: Us): Us {
@@ -281,3 +302,4 @@ function settleRoute(path: DrivenPath, source: PeerAddress, port: DatagramPort):
 const NOTHING = null;
 /** Less is no news: the scheduler of any system does that. */
 const LEAST_LAG_US = 2000;
+const LAG_PERIOD_US = 10e6;

@@ -18,6 +18,8 @@ export interface LaneLinkEvents {
   /** Once: nothing more will come. */
   closed: [reason: string, byPeer: boolean];
   path: [pathId: number, info: LanePathInfo];
+  /** Nothing was answered for two seconds; the trace of what came before is in a file. Only with `stallFolder`. */
+  stalled: [file: string];
 }
 
 export class LaneLink extends EventEmitter<LaneLinkEvents> {
@@ -162,6 +164,9 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
         if (message.figures.receivedDatagrams !== this.lastFigures?.receivedDatagrams) this.heardMs = performance.now();
         this.last = message.snapshot;
         this.lastFigures = message.figures;
+        break;
+      case 'stalled':
+        this.emit('stalled', message.file);
         break;
       case 'closed':
         this.end(message.reason, message.byPeer);

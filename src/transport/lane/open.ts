@@ -176,6 +176,7 @@ const OPTIONAL = [
   'maxStreams',
   'idleMs',
   'traceFile',
+  'stallFolder',
 ] as const satisfies readonly (keyof LaneParameters)[];
 const DEFAULT_TIMEOUT_MS = 5000;
 const MOST_ROUTES = 16;

@@ -25,6 +25,8 @@ export interface LaneParameters {
   readonly idleMs?: number;
   /** A JSON-SEQ file (RFC 7464) that the lane's decisions are written to. Default: none. */
   readonly traceFile?: string;
+  /** Where a stall leaves the last 30 s of the trace (stall-trace.ts). Default: nowhere. */
+  readonly stallFolder?: string;
 }
 
 /** One way from this machine to the server. Several may belong to one path: the first that answers is taken. */
@@ -92,6 +94,8 @@ export type FromThread =
     }
   | { readonly op: 'address'; readonly lane: number; readonly pathId: number; readonly host: string; readonly port: number }
   | { readonly op: 'snapshot'; readonly lane: number; readonly snapshot: LaneSnapshot; readonly figures: LaneFigures }
+  /** A stall left its trace in a file. */
+  | { readonly op: 'stalled'; readonly lane: number; readonly file: string }
   /** A defect, for those who mend it. */
   | { readonly op: 'fault'; readonly lane: number; readonly stack: string }
   | { readonly op: 'recent'; readonly call: number; readonly lines: readonly string[] }
@@ -107,7 +111,7 @@ export interface LaneFigures {
   readonly replayedPackets: number;
   /** By the system's code: EMSGSIZE, ENETUNREACH, EPERM, ECONNREFUSED, … */
   readonly sendErrors: Readonly<Record<string, number>>;
-  /** The longest that the thread was late, of the last period. */
+  /** The longest that the thread was late, of the last ten seconds or a little more. */
   readonly lagUs: number;
   readonly method: string;
   /** What the system's buffers lack. */

@@ -1,7 +1,7 @@
 /** The lane's thread: sockets, lanes, and what the main thread tells them and hears of them. */
 import { performance } from 'node:perf_hooks';
 import type { createLane } from '../../core/lane/connection.ts';
-import { DATA_PACKET_BYTES, type LaneEvent, type Us } from '../../core/lane/contract.ts';
+import { DATA_PACKET_BYTES, type LaneEvent, type LaneSnapshot, type Us } from '../../core/lane/contract.ts';
 import { newHeader, readHeader } from '../../core/lane/wire.ts';
 import type { PeerAddress } from './address.ts';
 import { ClientRoutes } from './client-routes.ts';
@@ -10,6 +10,7 @@ import { DrivenLane } from './driven-lane.ts';
 import { linuxSockets, NativePoller } from './linux-sockets.ts';
 import { BULK_DATAGRAM_BYTES, type DatagramPort, OutgoingBatch, openPort, type ReceivedDatagram } from './port.ts';
 import { createProtection } from './protection.ts';
+import { keepStallTrace } from './stall-trace.ts';
 import { StreamRelay } from './stream-relay.ts';
 import { createThreadLoop, type StepResult } from './thread-loop.ts';
 import type { FromThread, LaneParameters, ToThread } from './thread-messages.ts';
@@ -76,7 +77,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   }
 
   function makeLane(key: number, role: 'client' | 'server', parameters: LaneParameters): DrivenLane {
-    const { laneId, suite, secret, clientRandom, maxPaths, policy, idleMs, traceFile } = parameters;
+    const { laneId, suite, secret, clientRandom, maxPaths, policy, idleMs, traceFile, stallFolder = null } = parameters;
     const startedUs = nowUs();
     const protection = createProtection({ role, suite, secret, clientRandom });
     secret.fill(0);
@@ -94,7 +95,19 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
       trace: (event) => trace.add(nowUs(), event),
     });
     const idleUs = (idleMs ?? IDLE_MS) * 1000;
-    const driven = new DrivenLane({ key, role, lane, protection, maxPaths, ids, trace, idleUs, nowUs: startedUs });
+    const driven = new DrivenLane({
+      key,
+      laneId,
+      role,
+      lane,
+      protection,
+      maxPaths,
+      ids,
+      trace,
+      stallFolder,
+      idleUs,
+      nowUs: startedUs,
+    });
     lanes.set(key, driven);
     return driven;
   }
@@ -205,22 +218,31 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
     driven.snapshotAtUs = now + SNAPSHOT_US;
     driven.trace.flush();
     const port = driven.paths.values().next().value?.port;
+    const snapshot = driven.lane.snapshot(now);
+    if (driven.stalls.handle(now, snapshot)) keepTrace(driven, now, snapshot);
     post({
       op: 'snapshot',
       lane: driven.key,
-      snapshot: driven.lane.snapshot(now),
+      snapshot,
       figures: {
         receivedDatagrams: driven.receivedDatagrams,
         sentDatagrams: driven.sentDatagrams,
         forgedPackets: driven.forgedPackets,
         replayedPackets: driven.replayedPackets,
         sendErrors: { ...driven.sendErrors },
-        lagUs: driven.lagUs,
+        lagUs: driven.worstLagUs(now),
         method: port?.method ?? '',
         hint: port?.hint ?? null,
       },
     });
-    driven.lagUs = 0;
+  }
+
+  function keepTrace(driven: DrivenLane, now: Us, snapshot: LaneSnapshot): void {
+    const { key, trace, role, laneId, stallFolder: folder } = driven;
+    trace.add(now, { name: 'lane:stalled', data: { ...snapshot, lagUs: driven.worstLagUs(now) } });
+    if (folder === null) return;
+    const file = keepStallTrace({ folder, laneId, role, nowMs: Date.now(), events: trace.recent(now) });
+    if (file !== null) post({ op: 'stalled', lane: key, file });
   }
 
   function finish(driven: DrivenLane): void {

@@ -21,10 +21,7 @@ export function createTrace(options: { laneId: string; role: string; file?: stri
   let ring: { atUs: Us; event: LaneTraceEvent }[] = [];
   let unwritten: string[] = [];
   let descriptor = file === undefined ? -1 : open(file);
-  if (descriptor >= 0) {
-    const trace = { common_fields: { group_id: laneId }, vantage_point: { type: role } };
-    unwritten.push(record({ file_schema: 'hawser:lane', serialization_format: 'application/qlog+json-seq', trace }));
-  }
+  if (descriptor >= 0) unwritten.push(traceHead(laneId, role));
   const textOf = ({ atUs, event }: { atUs: Us; event: LaneTraceEvent }): string =>
     JSON.stringify({ time: Math.round(atUs - startedUs) / 1000, name: event.name, data: event.data });
 
@@ -51,7 +48,7 @@ export function createTrace(options: { laneId: string; role: string; file?: stri
       ring.push(entry);
       if (ring.length >= 2 * MOST_EVENTS || (ring.length % 256 === 0 && (ring[0]?.atUs ?? 0) < nowUs - 2 * KEPT_US))
         ring = ring.slice(-MOST_EVENTS).filter(({ atUs }) => atUs >= nowUs - KEPT_US);
-      if (descriptor >= 0) unwritten.push(`\x1e${textOf(entry)}\n`);
+      if (descriptor >= 0) unwritten.push(asRecord(textOf(entry)));
       if (unwritten.length >= MOST_UNWRITTEN) flush();
     },
     recent: (nowUs) => ring.filter(({ atUs }) => atUs >= nowUs - KEPT_US).map(textOf),
@@ -68,8 +65,15 @@ function open(file: string): number {
   }
 }
 
-const record = (value: unknown): string => `\x1e${JSON.stringify(value)}\n`;
+/** The first record of a file. */
+export function traceHead(laneId: string, role: string): string {
+  const trace = { common_fields: { group_id: laneId }, vantage_point: { type: role } };
+  return asRecord(JSON.stringify({ file_schema: 'hawser:lane', serialization_format: 'application/qlog+json-seq', trace }));
+}
 
-const KEPT_US = 30e6;
+/** RFC 7464 section 2.2. */
+export const asRecord = (text: string): string => `\x1e${text}\n`;
+
+export const KEPT_US = 30e6;
 const MOST_EVENTS = 20_000;
 const MOST_UNWRITTEN = 512;
