@@ -22,7 +22,7 @@ import {
   REFILL_GAIN,
   trainToCap,
 } from './rate-decisions.ts';
-import { applyRails, boundRate, describeDecision, mbit, takeEvidence } from './rate-evidence.ts';
+import { applyRails, boundRate, describeDecision, isCarried, mbit, takeEvidence } from './rate-evidence.ts';
 import { BreakList, IntervalMeter } from './rate-measure.ts';
 import { type AckFacts, LAG_US, Reports } from './rate-reports.ts';
 import { Rest, STALE_US } from './rate-rest.ts';
@@ -375,6 +375,7 @@ export class RateController {
     const e = takeEvidence(state, nowUs, interval, measured);
     if (interval.appLimited && measured.samples > 0 && measured.sendRate >= 0.95 * interval.rate * interval.gain)
       interval.appLimited = false;
+    if (isCarried(e)) this.#rest.handleUsed(nowUs);
     if (!interval.appLimited) this.#appLimitedSinceUs = Number.NaN;
     else if (Number.isNaN(this.#appLimitedSinceUs)) this.#appLimitedSinceUs = nowUs;
     const before = state.rate;

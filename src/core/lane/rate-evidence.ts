@@ -99,6 +99,11 @@ export function boundRate(state: RateState, { nowUs, interval }: Evidence, cap: 
   state.rate = Math.max(Math.min(state.rate, most, cap), state.floor);
 }
 
+/** However short it lasted: packets left at the rate, and neither queued nor were lost beyond chance. */
+export function isCarried({ interval, measured: m, excess, queueUs, targetUs }: Evidence): boolean {
+  return m.samples > 0 && m.sendRate >= 0.9 * interval.rate && !excess && queueUs < targetUs;
+}
+
 /** One line: enough to see every mistake. */
 export function describeDecision(e: Evidence, state: RateState, verdict: string, rateBefore: number): string {
   const { interval, measured: m } = e;

@@ -20,6 +20,11 @@ export class Rest {
     }
     return nowUs - this.#atUs <= BELIEVED_US ? 0.5 * this.#rate : 0;
   }
+
+  /** For a moment packets went at the rate, and the path carried them: what is remembered is true for some minutes more. */
+  handleUsed(nowUs: Us): void {
+    this.#atUs = nowUs;
+  }
 }
 
 /** How long a rate that was not used is believed. */
