@@ -15,8 +15,10 @@ export interface SymbolChoice {
 
 /** The network as it matters here. */
 export interface LossModel {
-  /** Probability that a packet is lost, with a margin. */
+  /** Probability that a packet is lost. */
   readonly loss: number;
+  /** How far that may be from the truth, as a standard deviation. Default 0. */
+  readonly sigma?: number;
   /** Mean length of a run of losses. */
   readonly burst: number;
 }
@@ -142,7 +144,8 @@ export class BlocksOut {
 
   /** The losses that probabilities are reckoned with from now on. */
   setModel(model: LossModel): void {
-    if (model.loss === this.model.loss && model.burst === this.model.burst) return;
+    const { loss, burst, sigma } = this.model;
+    if (model.loss === loss && model.burst === burst && model.sigma === sigma) return;
     this.model = model;
     for (let id = this.lowest; id < this.next; id++) {
       const block = this.ring[id % RING];
@@ -311,7 +314,8 @@ export class BlocksOut {
 
   private failureOf(block: OutgoingBlock): number {
     if (!block.failureKnown) {
-      block.failure = failureProbability(block.inFlight, block.need, this.model.loss, this.model.burst);
+      const { loss, burst, sigma } = this.model;
+      block.failure = failureProbability(block.inFlight, block.need, loss, burst, sigma);
       block.failureKnown = true;
     }
     return block.failure;

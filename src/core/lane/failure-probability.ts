@@ -8,14 +8,19 @@
  * @param need symbols that the receiver still lacks
  * @param loss probability that a packet is lost, 0 to below 1
  * @param burst mean length of a run of losses, at least 1 (1: independent)
+ * @param sigma how far `loss` may be from the truth, as a standard deviation
  */
-export function failureProbability(inFlight: number, need: number, loss: number, burst: number): number {
+export function failureProbability(inFlight: number, need: number, loss: number, burst: number, sigma = 0): number {
   if (need <= 0) return 0;
   if (inFlight < need) return 1;
   if (loss <= 0) return 0;
-  if (inFlight <= EXACT_BELOW && burst < INDEPENDENT_BELOW) return binomialBelow(inFlight, need, 1 - loss);
-  // The variance of a sum of losses that come in runs of mean length b is (2b - 1) times that of independent ones.
-  const variance = inFlight * loss * (1 - loss) * (2 * burst - 1);
+  // The variance of a sum of losses that come in runs of mean length b is (2b - 1) times that of independent ones. What is not
+  // known of the loss is the same for all packets, so that it does not average out.
+  const chance = inFlight * loss * (1 - loss) * (2 * burst - 1);
+  const unknown = (inFlight * sigma) ** 2;
+  if (inFlight <= EXACT_BELOW && burst < INDEPENDENT_BELOW && unknown < chance / 4)
+    return binomialBelow(inFlight, need, 1 - loss);
+  const variance = chance + unknown;
   return normalBelow((need - 0.5 - inFlight * (1 - loss)) / Math.sqrt(variance));
 }
 

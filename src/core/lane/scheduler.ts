@@ -40,21 +40,23 @@ export class Scheduler {
     let rates = 0;
     let loss = 0;
     let burst = 0;
+    let sigma = 0;
     for (const path of paths) {
       if (!this.isUsable(paths, path)) continue;
       const { controller } = path;
       const rate = controller.capacityBytesPerSecond + 1;
       const isKnown = path.sentPackets >= KNOWN_LOSS_PACKETS;
-      const own = controller.lossRate + controller.lossRateSigma;
+      const own = controller.lossRate;
       const pathLoss = Math.min(0.6, isKnown ? own : Math.max(own, path.arrivals.lossRate));
       rates += rate;
       loss += rate * pathLoss;
+      sigma += rate * controller.lossRateSigma;
       // Independent losses come in runs too, of 1 / (1 - loss); what is meant here is how much longer they are.
       burst += rate * Math.max(1, controller.lossBurst * (1 - pathLoss));
     }
     // Rounded, or every acknowledgement would have every block's chances reckoned anew.
-    if (rates > 0)
-      this.blocksOut.setModel({ loss: Math.ceil((loss / rates) * 200) / 200, burst: Math.ceil((burst / rates) * 4) / 4 });
+    const rounded = (sum: number, steps: number): number => Math.ceil((sum / rates) * steps) / steps;
+    if (rates > 0) this.blocksOut.setModel({ loss: rounded(loss, 200), sigma: rounded(sigma, 200), burst: rounded(burst, 4) });
   }
 
   isUsable(paths: readonly Path[], path: Path): boolean {

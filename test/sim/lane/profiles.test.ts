@@ -46,7 +46,6 @@ const PROFILES: Record<string, Profile> = {
     download: 40e6,
     withinS: 7.5,
     queueMs: 60,
-    useless: 0.045,
   },
   'a policer of 20 Mbit/s on a link of 100': {
     up: { bitsPerSecond: 100e6, delayUs: 30_000, queueUs: 100_000, policer: { bitsPerSecond: 20e6, burstBytes: 64_000 } },
