@@ -132,6 +132,9 @@ class LaneMachine implements Lane {
       path: (id) => this.path(id),
       random: options.random,
       handleAck: (nowUs, path, ack) => this.handleAck(nowUs, path, ack),
+      handleState: () => {
+        for (const path of this.paths) path.endDoubts(this.blocksOut);
+      },
       handleMoved: (nowUs, path) => {
         path.controller.handlePathChange(nowUs, true);
         this.events.push({ type: 'moved', pathId: path.id });

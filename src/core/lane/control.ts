@@ -29,6 +29,8 @@ export interface ControlEnvironment {
   readonly path: (id: number) => Path | undefined;
   readonly random: () => number;
   readonly handleAck: (nowUs: Us, path: Path, ack: AckView) => void;
+  /** The peer has said what it holds of every block. */
+  readonly handleState: () => void;
   readonly handleMoved: (nowUs: Us, path: Path) => void;
   readonly handleClose: (reason: string) => void;
   /** The peer said what cannot be. */
@@ -323,6 +325,7 @@ export class Control {
           return environment.handleWrong(this.nowUs, 'blocks were acknowledged and never sent');
         for (let i = 0; i < state.count; i++)
           blocksOut.handleRank(state.start + i, state.rank(i), state.rank(i) === RANK_COMPLETE);
+        environment.handleState();
       },
       onCredit: (block) => {
         if (block > environment.blocksOut.credit) environment.blocksOut.credit = block;

@@ -56,6 +56,20 @@ test('more in flight, less loss and less need never make failing likelier', () =
   }
 });
 
+test('what is not known of the loss makes the unlikely likelier, and the likely less so', () => {
+  for (const [inFlight, need] of [
+    [10, 3],
+    [60, 40],
+    [180, 103],
+  ] as const) {
+    const known = failureProbability(inFlight, need, 0.3, 1, 0);
+    const unknown = failureProbability(inFlight, need, 0.3, 1, 0.2);
+    assert.ok(known < 0.5 ? unknown > known : unknown < known, `${inFlight} ${need}: ${known} and ${unknown}`);
+  }
+  const [known, unknown] = [0, 0.05].map((sigma) => failureProbability(130, 103, 0.3, 1, sigma));
+  assert.ok(known! > 0.95 && unknown! < known! && unknown! > 0.9, `${known} and ${unknown}`);
+});
+
 test('losses in runs need more of a margin', () => {
   const margin = (burst: number): number => {
     let inFlight = 103;

@@ -37,8 +37,30 @@ test('a packet that fell out of sight and is acknowledged after all leaves the n
   // And then one comes that was overtaken.
   acknowledge(() => true, 89, 50);
   assert.deepEqual([path.inFlightPackets, path.lostPackets], [0, 0]);
+  // The block counts on the rest until it is known what the receiver holds.
+  assert.deepEqual([blocks.get(0)!.inFlight, blocks.get(0)!.acked], [50, 50]);
+  blocks.handleRank(0, 80, false);
+  path.endDoubts(blocks);
+  assert.deepEqual([blocks.get(0)!.inFlight, blocks.get(0)!.rank], [0, 80]);
+});
+
+test('what nobody tells of is given up after a round trip, should the word about it be lost too', () => {
+  const { path, blocks, send, acknowledge, now } = sender();
+  for (let i = 0; i < 50; i++) send();
+  acknowledge(() => true, 49, 40);
+  assert.deepEqual([path.inFlightPackets, blocks.get(0)!.inFlight], [0, 40]);
+  const timeoutAtUs = path.timeoutAtUs();
+  assert.ok(timeoutAtUs > now() && timeoutAtUs < now() + 1e6, `${timeoutAtUs}`);
+  assert.equal(path.giveUpOvertaken(blocks), true);
+  assert.deepEqual([blocks.get(0)!.inFlight, path.timeouts, path.timeoutAtUs()], [0, 0, Infinity]);
+  // Or as soon as a packet is acknowledged that was sent later.
+  send(300_000);
+  for (let i = 0; i < 49; i++) send();
+  acknowledge(() => true, 99, 90);
+  assert.equal(blocks.get(0)!.inFlight, 40);
+  send(300_000);
+  acknowledge(() => true, 100, 100);
   assert.equal(blocks.get(0)!.inFlight, 0);
-  assert.equal(blocks.get(0)!.acked, 50);
 });
 
 test('what was overtaken by too few is given up after a round trip, without a word about the path', () => {

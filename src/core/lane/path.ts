@@ -83,6 +83,10 @@ export class Path {
   private floor = 0;
   /** Acknowledgements have told of every packet up to here, or it was found that none will. */
   private covered = -1;
+  /** Of the packets [doubtFrom, doubtEnd) those that no acknowledgement told of: their blocks count on them until STATE says more. */
+  private doubtFrom = 0;
+  private doubtEnd = 0;
+  private doubtSinceUs: Us = 0;
   private readonly receiverClock = new ClockUnwrap();
   private nextSkip: number;
 
@@ -113,7 +117,8 @@ export class Path {
   /** When silence about what is in flight becomes a timeout; Infinity: nothing is in flight. A suspect path is asked for ever. */
   timeoutAtUs(): Us {
     if (this.suspect) return this.lastTimeoutUs + this.timeoutUs;
-    if (this.inFlightPackets === 0) return Infinity;
+    if (this.inFlightPackets === 0)
+      return this.hasDoubts ? Math.max(this.doubtSinceUs, this.lastTimeoutUs) + this.timeoutUs : Infinity;
     const oldest = this.oldestUnanswered();
     // What was overtaken waits for the reordering window only, and if too few packets follow, for a round trip.
     if (oldest < 0) return this.log.sentUs(this.advanceFloor()) + this.timeoutUs;
@@ -206,18 +211,19 @@ export class Path {
       if (!ack.has(number) || log.isAcked(number)) continue;
       if (log.isSkipped(number)) return `packet ${number} was acknowledged and never sent`;
       const wasInFlight = log.isOutstanding(number);
+      const wasCounted = wasInFlight || this.isDoubtful(number);
       if (wasInFlight) this.inFlightPackets--;
       else if (log.isLost(number)) this.handleSpurious(nowUs, number);
       log.setAcked(number);
       progress = true;
       const at = number % PACKET_LOG_SIZE;
-      blocks.handleAcked(this.blocks[at] as number, this.symbols[at] as number, wasInFlight);
+      blocks.handleAcked(this.blocks[at] as number, this.symbols[at] as number, wasCounted);
     }
     for (let i = 0; i < ack.sampleCount; i++) {
       const number = ack.samplePn(i);
       if (number >= from && number <= ack.largest && log.isAcked(number)) log.setArrival(number, ack.sampleUs(i));
     }
-    this.noteCoverage(ack, blocks);
+    this.noteCoverage(nowUs, ack, blocks);
     if (progress) {
       this.timeouts = 0;
       this.smallPongs = 0;
@@ -231,6 +237,7 @@ export class Path {
   /** Gives up all that is in flight: other paths send it. What arrives all the same is counted when it is acknowledged. */
   giveUpInFlight(blocks: BlocksOut): void {
     this.suspect = true;
+    this.endDoubts(blocks);
     for (let number = this.floor; number < this.log.next; number++) this.giveUp(number, blocks);
     this.floor = this.log.next;
   }
@@ -244,10 +251,14 @@ export class Path {
   /** Everything was delivered though not every packet was told of: what was not overtaken, nobody will say what became of. */
   forgetInFlight(blocks: BlocksOut): void {
     const { log } = this;
+    this.endDoubts(blocks);
     if (this.inFlightPackets > 0) {
       for (let number = this.floor; number < log.next; number++) {
         if (number < log.largestAcked) this.giveUp(number, blocks);
-        else if (log.isOutstanding(number)) this.forget(number, blocks);
+        else if (log.isOutstanding(number)) {
+          this.forget(number);
+          blocks.handleUnknown(this.blocks[number % PACKET_LOG_SIZE] as number);
+        }
       }
     }
     this.floor = log.next;
@@ -262,6 +273,10 @@ export class Path {
 
   /** Gives up what was overtaken too long ago. False: there is none, and the timeout is one of silence. */
   giveUpOvertaken(blocks: BlocksOut): boolean {
+    if (this.hasDoubts) {
+      this.endDoubts(blocks);
+      return true;
+    }
     if (this.inFlightPackets === 0 || this.oldestUnanswered() >= 0) return false;
     for (let number = this.floor; number < this.log.largestAcked; number++) this.giveUp(number, blocks);
     this.advanceFloor();
@@ -282,13 +297,38 @@ export class Path {
   }
 
   /** What no acknowledgement told of and none will is not in flight any more; what became of it, the ranks of STATE say. */
-  private noteCoverage(ack: AckView, blocks: BlocksOut): void {
-    const from = Math.max(this.covered + 1, this.log.next - PACKET_LOG_SIZE);
+  private noteCoverage(nowUs: Us, ack: AckView, blocks: BlocksOut): void {
+    const { log } = this;
+    // A round trip without STATE: it was lost too.
+    if (this.hasDoubts && log.sentUs(log.largestAcked) >= this.doubtSinceUs) this.endDoubts(blocks);
+    const from = Math.max(this.covered + 1, log.next - PACKET_LOG_SIZE);
     for (let number = from; number < ack.lowest; number++) {
-      if (!this.log.isOutstanding(number)) continue;
-      this.forget(number, blocks);
+      if (!log.isOutstanding(number)) continue;
+      this.forget(number);
+      if (!this.hasDoubts) {
+        this.doubtFrom = number;
+        this.doubtSinceUs = nowUs;
+      }
+      this.doubtEnd = number + 1;
     }
     this.covered = Math.max(this.covered, ack.largest);
+    if (this.hasDoubts && log.next - this.doubtFrom > PACKET_LOG_SIZE / 2) this.endDoubts(blocks);
+  }
+
+  /** The receiver has said what it holds, or will not: what else was doubtful did not arrive. */
+  endDoubts(blocks: BlocksOut): void {
+    for (let number = this.doubtFrom; number < this.doubtEnd; number++)
+      if (this.log.isUnknown(number)) blocks.handleUnknown(this.blocks[number % PACKET_LOG_SIZE] as number);
+    this.doubtFrom = this.doubtEnd = 0;
+  }
+
+  private get hasDoubts(): boolean {
+    return this.doubtEnd > 0;
+  }
+
+  /** No acknowledgement told of it, and its block still counts on it. */
+  isDoubtful(number: number): boolean {
+    return number >= this.doubtFrom && number < this.doubtEnd && this.log.isUnknown(number);
   }
 
   private detectLosses(blocks: BlocksOut): void {
@@ -311,10 +351,9 @@ export class Path {
     }
   }
 
-  private forget(number: number, blocks: BlocksOut): void {
+  private forget(number: number): void {
     this.log.setUnknown(number);
     this.inFlightPackets--;
-    blocks.handleUnknown(this.blocks[number % PACKET_LOG_SIZE] as number);
   }
 
   private giveUp(number: number, blocks: BlocksOut): void {

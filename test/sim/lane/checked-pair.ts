@@ -122,8 +122,8 @@ export class CheckedPair {
         const rings = path as unknown as { blocks: Uint32Array; symbols: Uint8Array };
         let outstanding = 0;
         for (let number = Math.max(0, log.next - rings.blocks.length); number < log.next; number++) {
-          if (!log.isOutstanding(number)) continue;
-          outstanding++;
+          if (log.isOutstanding(number)) outstanding++;
+          else if (!path.isDoubtful(number)) continue;
           const block = rings.blocks[number % rings.blocks.length] as number;
           inFlight.set(block, (inFlight.get(block) ?? 0) + 1);
         }
