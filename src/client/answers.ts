@@ -2,13 +2,13 @@
  * What a server's JSON has to look like. Total: anything else is `protocol_error` that names the field, so that past this file
  * only valid values exist. Unknown fields are ignored: newer servers say more.
  */
-import { HawserError } from '../core/errors.ts';
+import { HawserError, isErrorCode } from '../core/errors.ts';
 import { isDigestHex } from '../core/hex.ts';
 import { parsePath } from '../core/path.ts';
 import type { BlocksAccepted, FileInfo, PackResult, UploadStatus, VerifyResult } from '../engine/contract.ts';
 import type { Role } from '../store/meta/contract.ts';
 import { KEY_BYTES, type Suite } from '../transport/lane/keys.ts';
-import type { LaneGrant } from './api-contract.ts';
+import type { LaneEndpoints, LaneGrant, LaneTicket, LaneWelcome } from './api-contract.ts';
 import type { Capabilities, TokenInfo, TransferInfo, UploadInfo } from './contract.ts';
 
 /** Reads one value; `at` names it in errors. */
@@ -123,18 +123,54 @@ export const capabilities: Read<Capabilities> = (value, at) => {
 
 export const laneGrant: Read<LaneGrant> = (value, at) => {
   const from = fields(value, at);
+  const secret = laneSecret(from.secret, 'secret');
+  const ticket = from.ticket === undefined ? {} : { ticket: ticketOf(from.ticket, 'ticket') };
+  return { ...laneTerms(from), secret, endpoints: laneEndpoints(from.endpoints, 'endpoints'), ...ticket };
+};
+
+export const laneTicket: Read<LaneTicket & { readonly endpoints: LaneEndpoints }> = (value, at) => ({
+  ...ticketOf(value, at),
+  endpoints: laneEndpoints(fields(value, at).endpoints, 'endpoints'),
+});
+
+/** What a welcome says. Throws what the server refused with, when it did. */
+export const laneWelcome: Read<LaneWelcome> = (value, at) => {
+  const from = fields(value, at);
+  if (from.error !== undefined) {
+    const { code, message } = fields(from.error, 'error');
+    throw new HawserError(isErrorCode(code) ? code : 'lane_unavailable', text(message, 'error.message'));
+  }
+  return { ...laneTerms(from), ticket: ticketOf(from.ticket, 'ticket') };
+};
+
+function laneTerms(from: Record<string, unknown>): Pick<LaneGrant, 'id' | 'suite' | 'paths'> {
   const suite = (Object.keys(KEY_BYTES) as Suite[]).find((name) => name === from.suite);
   if (!suite) throw wrong('suite', 'a suite that this client knows');
-  const secret = text(from.secret, 'secret');
-  if (!isDigestHex(secret)) throw wrong('secret', '32 bytes in hex');
+  const paths = count(from.paths, 'paths');
+  if (paths < 1 || paths > MOST_ENDPOINTS) throw wrong('paths', 'one to eight');
+  return { id: text(from.id, 'id'), suite, paths };
+}
+
+const laneEndpoints: Read<LaneEndpoints> = (value, at) => {
   const endpoints = list((item, where) => {
     const { host, port } = fields(item, where);
     return { host: orNull(text)(host, `${where}.host`), port: count(port, `${where}.port`) };
-  })(from.endpoints, 'endpoints');
-  if (endpoints.length === 0 || endpoints.length > MOST_ENDPOINTS) throw wrong('endpoints', 'one to eight addresses');
-  const paths = count(from.paths, 'paths');
-  if (paths < 1 || paths > MOST_ENDPOINTS) throw wrong('paths', 'one to eight');
-  return { id: text(from.id, 'id'), suite, secret, paths, endpoints };
+  })(value, at);
+  if (endpoints.length === 0 || endpoints.length > MOST_ENDPOINTS) throw wrong(at, 'one to eight addresses');
+  return endpoints;
+};
+
+const ticketOf: Read<LaneTicket> = (value, at) => {
+  const from = fields(value, at);
+  const expiresMs = Date.parse(text(from.expires, `${at}.expires`));
+  if (Number.isNaN(expiresMs)) throw wrong(`${at}.expires`, 'a time');
+  return { ticket: text(from.ticket, `${at}.ticket`), secret: laneSecret(from.secret, `${at}.secret`), expiresMs };
+};
+
+const laneSecret: Read<string> = (value, at) => {
+  const secret = text(value, at);
+  if (!isDigestHex(secret)) throw wrong(at, '32 bytes in hex');
+  return secret;
 };
 
 const bounds: Read<{ min: number; max: number }> = (value, at) => {

@@ -21,8 +21,27 @@ export interface LaneGrant {
   /** 32 bytes, hex. */
   readonly secret: string;
   readonly paths: number;
-  /** A null host is that of the server's own address. */
-  readonly endpoints: readonly { readonly host: string | null; readonly port: number }[];
+  readonly endpoints: LaneEndpoints;
+  /** For the next one. An older server gives none. */
+  readonly ticket?: LaneTicket;
+}
+
+/** A null host is that of the server's own address. */
+export type LaneEndpoints = readonly { readonly host: string | null; readonly port: number }[];
+
+/** To open a lane straight over UDP. */
+export interface LaneTicket {
+  /** The server's alone, base64url. */
+  readonly ticket: string;
+  /** 32 bytes, hex. */
+  readonly secret: string;
+  /** Milliseconds since 1970. */
+  readonly expiresMs: number;
+}
+
+/** What a welcome grants (docs/protocol/lane.md); its keys are not in it. */
+export interface LaneWelcome extends Pick<LaneGrant, 'id' | 'suite' | 'paths'> {
+  readonly ticket: LaneTicket;
 }
 
 /** A response body that carries a file's bytes. */
@@ -139,6 +158,7 @@ export interface Api {
     options?: CallOptions,
   ): Promise<LaneGrant>;
   closeLane(id: string, options?: CallOptions): Promise<void>;
+  laneTicket(options?: CallOptions): Promise<LaneTicket & { readonly endpoints: LaneEndpoints }>;
 
   createToken(
     request: { name: string; role: Role; expiresSeconds?: number },

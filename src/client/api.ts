@@ -198,9 +198,10 @@ function tokenCalls(call: Caller): Part<'createToken' | 'listTokens' | 'removeTo
   };
 }
 
-function laneCalls(call: Caller): Part<'openLane' | 'closeLane'> {
+function laneCalls(call: Caller): Part<'openLane' | 'closeLane' | 'laneTicket'> {
   return {
     openLane: (request, options) => call.json({ ...send('POST', `${V1}/lanes`, request), ...stop(options) }, answers.laneGrant),
+    laneTicket: (options) => call.json({ ...send('POST', `${V1}/lanes/tickets`, {}), ...stop(options) }, answers.laneTicket),
     closeLane: (id, options) => call.nothing({ method: 'DELETE', target: `${V1}/lanes/${segment(id)}`, ...stop(options) }),
   };
 }

@@ -31,6 +31,11 @@ export interface ClientOptions {
    */
   readonly transport?: 'auto' | 'https' | 'lane';
   readonly lane?: LaneWishes;
+  /**
+   * Where what was learnt of lanes is kept, so that the next one opens in one round trip and begins at a good rate. It holds
+   * secrets, readable by its owner alone. Default: $XDG_STATE_HOME/hawser, or ~/.local/state/hawser; null: nothing is kept.
+   */
+  readonly stateFolder?: string | null;
 }
 
 export interface Capabilities {

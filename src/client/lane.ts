@@ -1,11 +1,13 @@
-/** Opens a lane to the server: its keys come over the authenticated HTTPS connection, its packets go over UDP. */
+/** Opens a lane to the server: its keys come over the authenticated HTTPS connection, now or at an earlier time; its packets go over UDP. */
 import { randomBytes } from 'node:crypto';
 import { HawserError } from '../core/errors.ts';
 import type { LanePolicy } from '../core/lane/contract.ts';
-import { choosePaths } from '../transport/lane/interfaces.ts';
+import { choosePaths, type LocalAddress } from '../transport/lane/interfaces.ts';
 import type { LaneTransport } from '../transport/lane-transport.ts';
-import type { Api } from './api-contract.ts';
+import * as answers from './answers.ts';
+import type { Api, LaneEndpoints } from './api-contract.ts';
 import { hedged } from './hedge.ts';
+import type { LaneMemory } from './lane-memory.ts';
 
 export interface LaneWishes {
   readonly policy?: LanePolicy;
@@ -21,35 +23,79 @@ export interface LaneWishes {
   readonly onStall?: (file: string) => void;
 }
 
+interface Server {
+  readonly host: string;
+  /** host:port, for people and for the Host header. */
+  readonly where: string;
+}
+
 /**
- * Rejects with `route_not_found` (the server is too old), lane_unavailable, too_many_lanes, policy_forbidden, and with
- * `lane_unreachable` when no packet came back in time. `signal` gives up.
+ * With a ticket of an earlier day a lane opens in one round trip, over UDP alone; without one, or when nothing comes back, its
+ * keys come over HTTPS. Rejects with `route_not_found` (the server is too old), lane_unavailable, too_many_lanes,
+ * policy_forbidden, and with `lane_unreachable` when no packet came back in time. `signal` gives up.
  */
 export async function openLane(
   api: Api,
-  server: { readonly host: string; readonly where: string },
+  server: Server,
   wishes: LaneWishes = {},
+  memory: LaneMemory | null = null,
   signal?: AbortSignal,
 ): Promise<LaneTransport> {
-  const clientRandom = randomBytes(32);
-  const { kind } = wishes.policy ?? { kind: 'fair' };
+  const local = wishes.paths ? choosePaths(wishes.paths) : [];
   // The thread that will carry it starts while the server is asked: on a long way the one hides behind the other.
   const parts = loadParts();
   parts.catch(() => undefined);
-  const local = wishes.paths ? choosePaths(wishes.paths) : [];
+  const context = { api, server, wishes, local, parts, memory, signal };
+  const lane = (await openWithTicket(context)) ?? (await openOverHttps(context));
+  return memory ? remembering(lane, memory, wishes) : lane;
+}
+
+interface Context {
+  readonly api: Api;
+  readonly server: Server;
+  readonly wishes: LaneWishes;
+  readonly local: readonly LocalAddress[];
+  readonly parts: ReturnType<typeof loadParts>;
+  readonly memory: LaneMemory | null;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Null: there is no ticket, or nobody answers to it. */
+async function openWithTicket(context: Context): Promise<LaneTransport | null> {
+  const { server, wishes, local, parts, memory, signal } = context;
+  const known = memory?.known;
+  if (!memory || !known) return null;
+  const { greetServer, createHello, createLaneTransport } = await parts;
+  const hello = createHello(Buffer.from(known.ticket, 'base64url'), Buffer.from(known.secret, 'hex'), request(wishes, local));
+  const { rttMs } = known;
+  try {
+    const link = await greetServer({
+      ...common(context, known.endpoints),
+      hello,
+      maxPaths: Math.max(1, local.length),
+      timeoutMs: rttMs === null ? MOST_HELLO_MS : Math.min(MOST_HELLO_MS, LEAST_HELLO_MS + 5 * rttMs),
+      parameters({ answer, laneSecret, clientRandom }) {
+        const { id, suite, paths, ticket } = answers.laneWelcome(answer, 'welcome');
+        memory.learn({ ...ticket, worked: true });
+        return { ...lanePart(wishes), laneId: id, suite, secret: laneSecret, clientRandom, maxPaths: paths };
+      },
+    });
+    if (wishes.onStall) link.on('stalled', wishes.onStall);
+    return createLaneTransport(link, server.where);
+  } catch (error) {
+    if (!(error instanceof HawserError) || error.code !== 'unreachable' || signal?.aborted) throw error;
+    memory.learn({ worked: false });
+    return null;
+  }
+}
+
+async function openOverHttps(context: Context): Promise<LaneTransport> {
+  const { api, server, wishes, local, parts, memory, signal } = context;
+  const clientRandom = randomBytes(32);
   const [grant, { openClientLane, createLaneTransport }] = await Promise.all([
     // Over TCP the first packets decide: one that is lost costs a second, and several at the wrong moment ten.
     hedged(
-      (stop) =>
-        api.openLane(
-          {
-            clientRandom: clientRandom.toString('hex'),
-            policy: kind,
-            ...(wishes.policy?.kind === 'fixed' ? { bytesPerSecond: wishes.policy.bytesPerSecond } : {}),
-            paths: Math.max(1, local.length),
-          },
-          { signal: stop },
-        ),
+      (stop) => api.openLane({ clientRandom: clientRandom.toString('hex'), ...request(wishes, local) }, { signal: stop }),
       { everyMs: HEDGE_MS, most: MOST_ASKINGS, signal },
       ({ id }) => api.closeLane(id).catch(() => undefined),
     ),
@@ -57,21 +103,16 @@ export async function openLane(
   ]);
   const { rttMs } = api.transport.info();
   const link = await openClientLane({
+    ...common(context, grant.endpoints),
+    ...lanePart(wishes),
     laneId: grant.id,
     suite: grant.suite,
     secret: Buffer.from(grant.secret, 'hex'),
     clientRandom,
     maxPaths: grant.paths,
-    policy: wishes.policy ?? { kind: 'fair' },
-    endpoints: grant.endpoints.map(({ host, port }) => ({ host: host ?? server.host, port })),
     // Greetings go out twenty times in this; without a round trip to go by, a satellite must do.
     timeoutMs: rttMs === null ? MOST_OPEN_MS : Math.min(MOST_OPEN_MS, LEAST_OPEN_MS + 10 * rttMs),
-    ...(signal ? { signal } : {}),
-    ...(local.length > 0 ? { local } : {}),
     ...(rttMs === null ? {} : { rttMs }),
-    ...(wishes.capBytesPerSecond === undefined ? {} : { capBytesPerSecond: wishes.capBytesPerSecond }),
-    ...(wishes.traceFile === undefined ? {} : { traceFile: wishes.traceFile }),
-    ...(wishes.stallFolder === undefined ? {} : { stallFolder: wishes.stallFolder }),
   }).catch((cause: unknown) => {
     // The server need not keep what nobody uses.
     api.closeLane(grant.id).catch(() => undefined);
@@ -79,22 +120,75 @@ export async function openLane(
     if (cause.code !== 'unreachable') throw cause;
     throw new HawserError('lane_unreachable', cause.message, { value: server.where, cause });
   });
+  if (grant.ticket) memory?.learn({ ...grant.ticket, endpoints: grant.endpoints, rttMs, worked: true });
   if (wishes.onStall) link.on('stalled', wishes.onStall);
   return createLaneTransport(link, server.where);
 }
 
+/** What is asked for, in either way. */
+function request({ policy = FAIR }: LaneWishes, local: readonly LocalAddress[]) {
+  const { kind } = policy;
+  const paths = Math.max(1, local.length);
+  return { policy: kind, ...(kind === 'fixed' ? { bytesPerSecond: policy.bytesPerSecond } : {}), paths };
+}
+
+function lanePart({ policy = FAIR, capBytesPerSecond, traceFile, stallFolder }: LaneWishes) {
+  return {
+    policy,
+    ...(capBytesPerSecond === undefined ? {} : { capBytesPerSecond }),
+    ...(traceFile === undefined ? {} : { traceFile }),
+    ...(stallFolder === undefined ? {} : { stallFolder }),
+  };
+}
+
+function common({ server, local, memory, signal }: Context, endpoints: LaneEndpoints) {
+  const reached = memory?.known?.reached;
+  return {
+    endpoints: endpoints.map(({ host, port }) => ({ host: host ?? server.host, port })),
+    ...(signal ? { signal } : {}),
+    ...(local.length > 0 ? { local } : {}),
+    ...(reached && Date.now() - reached.atMs < REMEMBERED_MS ? { cachedBytesPerSecond: reached.bytesPerSecond } : {}),
+  };
+}
+
+/** When the lane ends: how far away the server was and, when there was enough to send to tell, what it reached. */
+function remembering(lane: LaneTransport, memory: LaneMemory, { policy = FAIR, capBytesPerSecond }: LaneWishes): LaneTransport {
+  return {
+    ...lane,
+    close(reason) {
+      const { lane: snapshot, rttMs } = lane.info();
+      const path = snapshot?.paths[0];
+      const isMeasured = capBytesPerSecond === undefined && policy.kind === 'fair' && path?.state === 'active';
+      const reached =
+        isMeasured && rttMs !== null && path.sentBytes > TELLING_BYTES
+          ? { reached: { bytesPerSecond: Math.round(path.rateBytesPerSecond), rttMs, atMs: Date.now() } }
+          : {};
+      if (rttMs !== null) memory.learn({ rttMs, ...reached });
+      return lane.close(reason);
+    },
+  };
+}
+
 async function loadParts() {
-  const [{ laneThread }, { openClientLane }, { createLaneTransport }] = await Promise.all([
+  const [{ laneThread }, { openClientLane, greetServer }, { createLaneTransport }, { createHello }] = await Promise.all([
     import('../transport/lane/worker-host.ts'),
     import('../transport/lane/open.ts'),
     import('../transport/lane-transport.ts'),
+    import('../transport/lane/hello.ts'),
   ]);
   laneThread();
-  return { openClientLane, createLaneTransport };
+  return { openClientLane, greetServer, createLaneTransport, createHello };
 }
 
+const FAIR: LanePolicy = { kind: 'fair' };
 const LEAST_OPEN_MS = 4_000;
 const MOST_OPEN_MS = 10_000;
 /** Three round trips of 200 ms and a little: further away some are asked in vain, which costs little. */
 const HEDGE_MS = 700;
 const MOST_ASKINGS = 6;
+/** Hellos go out twenty times a second in this. */
+const LEAST_HELLO_MS = 1_500;
+const MOST_HELLO_MS = 4_500;
+/** What a path carried so long ago says little of what it carries now. */
+const REMEMBERED_MS = 3600_000;
+const TELLING_BYTES = 2_000_000;

@@ -9,7 +9,9 @@ import type { ApiOptions, Pending } from './api.ts';
 import { createApi } from './api.ts';
 import type { Api } from './api-contract.ts';
 import type { Client, ClientOptions, Progress } from './contract.ts';
+import { type LaneMemory, openLaneMemory } from './lane-memory.ts';
 import { probe } from './probe.ts';
+import { defaultStateFolder } from './put/digest-cache.ts';
 
 export { HawserError } from '../core/errors.ts';
 export type * from './contract.ts';
@@ -77,17 +79,31 @@ function createTransport(options: ClientOptions, https: Transport, access: ApiOp
     throw new HawserError('request_invalid', `A lane needs an https:// address, for its keys: "${options.url}" is none.`, {
       value: options.url,
     });
+  const memory = laneMemory(options);
   const server = { host: hostname.replace(/^\[|\]$/g, ''), where: host };
   // On this machine there is nothing that a lane could be better at, and bodies go straight from socket to memory without a choice.
   if (wanted === 'auto' && /^(localhost|127(\.\d+){3}|::1)$/.test(server.host)) return https;
   return createSwitchingTransport({
     https,
     laneOnly: wanted === 'lane',
+    expectedRttMs: memory?.known?.worked ? memory.known.rttMs : null,
     openLane: async (signal) => {
       const { openLane } = await import('./lane.ts');
-      return openLane(createApi(https, access), server, options.lane, signal);
+      return openLane(createApi(https, access), server, options.lane, memory, signal);
     },
   });
+}
+
+function laneMemory({
+  url,
+  token,
+  fingerprint,
+  caCert,
+  insecure,
+  stateFolder = defaultStateFolder(),
+}: ClientOptions): LaneMemory | null {
+  if (stateFolder === null) return null;
+  return openLaneMemory(stateFolder, [new URL(url).origin, token, fingerprint, caCert, insecure]);
 }
 
 async function* allEntries(

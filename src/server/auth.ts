@@ -12,6 +12,8 @@ import type { MetaStore, Role, TokenRecord } from '../store/meta/contract.ts';
 export interface Auth {
   /** `header`: the Authorization header. Errors: token_missing, token_invalid, token_expired. */
   authenticate(header: string | undefined): Promise<Principal>;
+  /** Whose token has that id; null: there is none, or it has expired. For what the token's holder was given on an earlier day. */
+  principalOf(id: string): Promise<Principal | null>;
   /** `expiresMs`: milliseconds since 1970, or null for never. The token is not shown again. */
   createToken(request: { name: string; role: Role; expiresMs: number | null }): Promise<{ token: string; record: TokenRecord }>;
   listTokens(): Promise<TokenRecord[]>;
@@ -41,6 +43,12 @@ export function createAuth(context: {
         const when = new Date(record.expiresMs).toISOString();
         throw new HawserError('token_expired', `The token "${record.name}" expired at ${when}: ask for a new one.`);
       }
+      return { id: record.id, name: record.name, role: record.role };
+    },
+
+    async principalOf(id) {
+      const record = await meta.getToken(id);
+      if (!record || (record.expiresMs !== null && record.expiresMs <= now())) return null;
       return { id: record.id, name: record.name, role: record.role };
     },
 

@@ -10,8 +10,9 @@ import { openFileSystemStore } from '../store/files/filesystem.ts';
 import type { MetaStore } from '../store/meta/contract.ts';
 import { openSqliteMeta } from '../store/meta/sqlite.ts';
 import { createApp } from './app.ts';
-import { createAuth, makeToken } from './auth.ts';
+import { type Auth, createAuth, makeToken } from './auth.ts';
 import { loadCertificate, loadOrCreateCertificate, writePrivate } from './certificate.ts';
+import { openTicketSource } from './lane-tickets.ts';
 import { createLanes, type LaneGrant, type LaneSettings, type Lanes } from './lanes.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
 import { listen } from './listen.ts';
@@ -88,10 +89,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     let accept: (socket: Socket) => void = (socket) => socket.destroy();
     let noteLane: LaneSettings['onNote'] = () => undefined;
     if (options.laneTrace !== undefined) await makeFolder(options.laneTrace, 0o700);
-    const lanes = offerLanes(options, { host, port, state }, limits, {
-      onStream: (socket) => accept(socket),
-      onNote: (text, facts) => noteLane?.(text, facts),
-    });
+    const lanes = await offerLanes(
+      options,
+      { host, port, state, limits, auth },
+      {
+        onStream: (socket) => accept(socket),
+        onNote: (text, facts) => noteLane?.(text, facts),
+      },
+    );
     closers.push(async () => lanes?.stop());
 
     const health = { stopping: false };
@@ -118,6 +123,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     });
     closers.push(() => listener.destroy());
     accept = listener.accept;
+    // A port that cannot be had is told to whoever asks for a lane over HTTPS.
+    lanes?.start().catch((error) => app.log.warn({ err: error }, 'no lanes for now'));
     const stopSweeping = every(SWEEP_MS, async () => {
       await engine.sweep().catch((error) => app.log.error({ err: error }, 'sweep failed'));
     });
@@ -146,12 +153,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 /** Null where there are none. Without TLS there is nothing that could hand out a lane's keys. */
-function offerLanes(
+async function offerLanes(
   { lanePort, laneAdvertise, laneForbid, laneTrace, plainHttp }: ServerOptions,
-  { host, port, state }: { host: string; port: number; state: string },
-  limits: Limits,
+  { host, port, state, limits, auth }: { host: string; port: number; state: string; limits: Limits; auth: Auth },
   listeners: Pick<LaneSettings, 'onStream' | 'onNote'>,
-): Lanes | null {
+): Promise<Lanes | null> {
   if (lanePort === null || plainHttp) return null;
   return createLanes({
     host,
@@ -162,6 +168,8 @@ function offerLanes(
     ...(laneAdvertise ? { advertise: laneAdvertise } : {}),
     ...(laneTrace === undefined ? {} : { traceFolder: laneTrace }),
     stallFolder: join(state, 'lane-stalls'),
+    tickets: await openTicketSource(join(state, 'lane-ticket-key'), { random: randomBytes, now: Date.now }),
+    principalOf: auth.principalOf,
     random: randomBytes,
     now: Date.now,
     ...listeners,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -10,11 +11,14 @@ import { createEngine } from '../engine/engine.ts';
 import { createMemoryStore } from '../store/files/memory.ts';
 import type { Role } from '../store/meta/contract.ts';
 import { createMemoryMeta } from '../store/meta/memory.ts';
-import { openClientLane } from '../transport/lane/open.ts';
+import { createHello, setAttempt } from '../transport/lane/hello.ts';
+import type { Suite } from '../transport/lane/keys.ts';
+import { greetServer, openClientLane } from '../transport/lane/open.ts';
 import { laneThread } from '../transport/lane/worker-host.ts';
 import { createLaneTransport } from '../transport/lane-transport.ts';
 import { type BuiltApp, createApp } from './app.ts';
 import { type Auth, createAuth } from './auth.ts';
+import { createLaneTickets, type TicketSource } from './lane-tickets.ts';
 import { createLanes, type Lanes } from './lanes.ts';
 
 let built: BuiltApp;
@@ -22,6 +26,10 @@ let auth: Auth;
 let lanes: Lanes;
 let http: Server;
 let log = '';
+/** The tickets' clock. */
+let nowMs = Date.now();
+const tickets = memoryTickets(() => nowMs);
+const DAY_MS = 24 * 3600_000;
 const tokens = {} as Record<Role | 'other', string>;
 const ids = {} as Record<Role | 'other', string>;
 
@@ -36,6 +44,8 @@ before(async () => {
     maxLanes: 5,
     maxLanesPerOwner: 3,
     forbid: ['high', 'fixed'],
+    tickets,
+    principalOf: auth.principalOf,
     random: randomBytes,
     now: Date.now,
     onStream: (socket) => http.emit('connection', socket),
@@ -72,11 +82,17 @@ after(async () => {
   await built.app.close();
 });
 
-async function call(method: 'GET' | 'POST' | 'DELETE', target: string, as: keyof typeof tokens | null, body?: unknown) {
+type Method = 'GET' | 'POST' | 'DELETE';
+
+function call(method: Method, target: string, as: keyof typeof tokens | null, body?: unknown) {
+  return callWith(method, target, as === null ? null : tokens[as], body);
+}
+
+async function callWith(method: Method, target: string, token: string | null, body?: unknown) {
   const answer = await built.app.inject({
     method,
     url: `/api/v1/${target}`,
-    headers: as === null ? {} : { authorization: `Bearer ${tokens[as]}` },
+    headers: token === null ? {} : { authorization: `Bearer ${token}` },
     ...(body === undefined ? {} : { payload: body as object }),
   });
   return { status: answer.statusCode, headers: answer.headers, json: answer.payload === '' ? null : answer.json() };
@@ -172,6 +188,8 @@ describe('lanes over the API', () => {
       maxLanesPerOwner: 2,
       forbid: [],
       traceFolder,
+      tickets: memoryTickets(Date.now),
+      principalOf: async () => null,
       random: randomBytes,
       now: Date.now,
       onStream: (socket) => socket.end(),
@@ -225,6 +243,8 @@ describe('lanes over the API', () => {
       maxLanes: 1,
       maxLanesPerOwner: 1,
       forbid: [],
+      tickets: memoryTickets(Date.now),
+      principalOf: async () => null,
       random: randomBytes,
       now: Date.now,
       onStream: () => undefined,
@@ -235,6 +255,122 @@ describe('lanes over the API', () => {
     await second.stop();
   });
 });
+
+describe('tickets', () => {
+  const endpoint = async () => ({
+    host: '127.0.0.1',
+    port: (await call('POST', 'lanes/tickets', 'write')).json.endpoints[0].port,
+  });
+
+  async function greet(ticket: { ticket: string; secret: string }, more: object = {}, timeoutMs = 5000) {
+    const hello = createHello(Buffer.from(ticket.ticket, 'base64url'), Buffer.from(ticket.secret, 'hex'), {
+      policy: 'fair',
+      ...more,
+    });
+    let said: unknown;
+    const link = await greetServer({
+      endpoints: [await endpoint()],
+      hello,
+      maxPaths: 1,
+      timeoutMs,
+      parameters({ answer, laneSecret, clientRandom }) {
+        said = answer;
+        const { id, suite, paths, error } = answer as { id: string; suite: Suite; paths: number; error?: unknown };
+        if (error) throw error;
+        return { laneId: id, suite, secret: laneSecret, clientRandom, maxPaths: paths, policy: { kind: 'fair' } };
+      },
+    });
+    return { link, said: said as { ticket: { ticket: string; secret: string; expires: string } } };
+  }
+
+  it('are for those with a token, and in no cache and no log', async () => {
+    assert.equal((await call('POST', 'lanes/tickets', null)).status, 401);
+    const { status, headers, json } = await call('POST', 'lanes/tickets', 'write');
+    assert.deepEqual([status, headers['cache-control']], [201, 'no-store']);
+    assert.ok(!log.includes(json.secret) && !log.includes(json.ticket));
+    const life = Date.parse(json.expires) - nowMs;
+    assert.ok(life > 29 * DAY_MS && life <= 30 * DAY_MS);
+  });
+
+  it('open a lane over UDP alone, which carries requests, with a ticket for the next', async () => {
+    const { json } = await call('POST', 'lanes/tickets', 'write');
+    const { link, said } = await greet(json);
+    assert.deepEqual(
+      (await call('GET', 'lanes', 'write')).json.lanes.map(({ id }: { id: string }) => id),
+      [link.laneId],
+    );
+    const transport = createLaneTransport(link, 'here');
+    const request = { method: 'GET', target: '/api/v1/lanes' } as const;
+    assert.equal((await transport.request(request)).status, 401, 'a ticket is no token');
+    const headers = { authorization: `Bearer ${tokens.write}` };
+    assert.equal((await transport.request({ ...request, headers })).status, 200);
+    await transport.close();
+    const next = await greet(said.ticket);
+    await next.link.close();
+  });
+
+  it('say why there is no lane to those who have one', async () => {
+    const { json } = await call('POST', 'lanes/tickets', 'write');
+    await assert.rejects(greet(json, { policy: 'high' }), { code: 'policy_forbidden' });
+    await assert.rejects(greet(json, { policy: 'rude' }), { code: 'request_invalid' });
+    await assert.rejects(greet(json, { paths: 100 }), { code: 'request_invalid' });
+  });
+
+  it('get no answer when they are forged, too old, or of a token that was revoked', async () => {
+    const { json } = await call('POST', 'lanes/tickets', 'write');
+    const { token, id } = await createOther();
+    const revoked = (await callWith('POST', 'lanes/tickets', token)).json;
+    assert.equal((await call('DELETE', `tokens/${id}`, 'admin')).status, 204);
+    const other = (await call('POST', 'lanes/tickets', 'read')).json;
+    const silence = { code: 'unreachable', message: /gave no answer over UDP/ };
+    await assert.rejects(greet({ ...json, secret: other.secret }, {}, 300), silence);
+    await assert.rejects(greet({ ...json, ticket: randomBytes(120).toString('base64url') }, {}, 300), silence);
+    await assert.rejects(greet(revoked, {}, 300), silence);
+    nowMs += 31 * DAY_MS;
+    await assert.rejects(greet(json, {}, 300), silence);
+    nowMs -= 31 * DAY_MS;
+    const { link } = await greet(json);
+    await link.close();
+  });
+
+  it('lead to one lane however often the hello comes', async () => {
+    const { json } = await call('POST', 'lanes/tickets', 'write');
+    const hello = createHello(Buffer.from(json.ticket, 'base64url'), Buffer.from(json.secret, 'hex'), {});
+    const { port } = await endpoint();
+    const socket = createSocket('udp4');
+    const answers: Buffer[] = [];
+    const three = new Promise<void>((resolve) => {
+      socket.on('message', (message) => {
+        answers.push(message);
+        if (answers.length === 3) resolve();
+      });
+    });
+    for (let i = 0; i < 3; i++) {
+      setAttempt(hello.datagram, i);
+      socket.send(Buffer.from(hello.datagram), port, '127.0.0.1');
+    }
+    await three;
+    socket.close();
+    const read = answers.map((bytes) => (hello.read(bytes).answer as { id: string }).id);
+    assert.equal(new Set(read).size, 1);
+    assert.deepEqual(answers.map((bytes) => bytes[1]).sort(), [0, 1, 2]);
+    assert.deepEqual(
+      (await call('GET', 'lanes', 'write')).json.lanes.map(({ id }: { id: string }) => id),
+      [read[0]],
+    );
+    await call('DELETE', `lanes/${read[0]}`, 'admin');
+  });
+});
+
+async function createOther(): Promise<{ token: string; id: string }> {
+  const { token, record } = await auth.createToken({ name: 'short', role: 'read', expiresMs: null });
+  return { token, id: record.id };
+}
+
+function memoryTickets(now: () => number): TicketSource {
+  const current = createLaneTickets({ key: randomBytes(32), random: randomBytes, now });
+  return { current, obtain: async () => current };
+}
 
 function enter(grant: { id: string; secret: string; endpoints: readonly { port: number }[] }) {
   return openClientLane({

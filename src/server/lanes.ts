@@ -11,6 +11,8 @@ import type { Principal } from '../engine/contract.ts';
 import type { Suite } from '../transport/lane/keys.ts';
 import type { LaneLink } from '../transport/lane/lane-link.ts';
 import { type LaneListener, listenLanes } from '../transport/lane/listen.ts';
+import { createHelloAnswers, type LaneKeys } from './lane-hellos.ts';
+import type { LaneTicket, TicketSource } from './lane-tickets.ts';
 import { addTotals, laneMetrics, noTotals } from './metrics.ts';
 
 export interface LaneRequest {
@@ -29,7 +31,11 @@ export interface LaneGrant {
   readonly paths: number;
   /** Where to send; a null host is the one that the request went to. */
   readonly endpoints: readonly { readonly host: string | null; readonly port: number }[];
+  /** For the next one. */
+  readonly ticket: LaneTicket;
 }
+
+export type LaneEndpoints = LaneGrant['endpoints'];
 
 export interface OpenLane {
   readonly id: string;
@@ -45,6 +51,10 @@ export interface OpenLane {
 export interface Lanes {
   /** Rejects with too_many_lanes, policy_forbidden, lane_unavailable (the UDP port cannot be had). */
   open(principal: Principal, request: LaneRequest): Promise<LaneGrant>;
+  /** With which a lane can be opened straight over UDP later on. Rejects with lane_unavailable. */
+  ticket(principal: Principal): Promise<LaneTicket & { readonly endpoints: LaneEndpoints }>;
+  /** Listens, if tickets were ever given to anybody. Rejects with lane_unavailable. */
+  start(): Promise<void>;
   /** Closes one; `false`: there is none of that name that the principal may close. */
   close(principal: Principal, id: string): boolean;
   /** An administrator sees all, others their own. */
@@ -65,7 +75,7 @@ export interface LaneSettings {
   /** What a client may not ask for. Default: `high` and `fixed`. */
   readonly forbid: readonly LanePolicy['kind'][];
   /** Told to clients instead of the address that they asked; for NAT, relays and several networks. */
-  readonly advertise?: LaneGrant['endpoints'];
+  readonly advertise?: LaneEndpoints;
   readonly capBytesPerSecond?: number;
   /** A folder that is there: every lane writes its trace into a file of its own (qlog, JSON-SEQ). Default: none does. */
   readonly traceFolder?: string;
@@ -73,6 +83,9 @@ export interface LaneSettings {
   readonly stallFolder?: string;
   /** Told what the operator may want to know. */
   readonly onNote?: (text: string, facts: Readonly<Record<string, string>>) => void;
+  readonly tickets: TicketSource;
+  /** Whose token has that id; null: it was revoked, or has expired. */
+  readonly principalOf: (id: string) => Promise<Principal | null>;
   readonly random: (bytes: number) => Uint8Array;
   readonly now: () => number;
   /** A stream was opened: it is served like a connection. */
@@ -84,6 +97,12 @@ export function createLanes(settings: LaneSettings): Lanes {
   const { random, now, onStream, onNote, traceFolder, stallFolder } = settings;
   const open = new Map<string, { owner: string; openedMs: number; policy: LanePolicy; link: LaneLink }>();
   const closedTotals = noTotals();
+  const hellos = createHelloAnswers({
+    tickets: () => settings.tickets.current,
+    principalOf: settings.principalOf,
+    now,
+    open: grant,
+  });
   let opened = 0;
   let listening: Promise<LaneListener> | null = null;
   let listener: LaneListener | null = null;
@@ -97,6 +116,7 @@ export function createLanes(settings: LaneSettings): Lanes {
         maxLanes: settings.maxLanes,
         maxLanesPerPeer: settings.maxLanesPerOwner,
         onStream: (_laneId, socket) => onStream(socket as unknown as Socket),
+        onHello: hellos.answer,
         onClosed: forget,
       }),
     );
@@ -126,12 +146,13 @@ export function createLanes(settings: LaneSettings): Lanes {
     listener?.remove(id);
   }
 
-  /** Clients that were killed leave lanes behind: their places are taken back when somebody needs them. */
+  /** Clients that were killed leave lanes behind, and hellos that are sent again by others do: their places are taken back when somebody needs them. */
   function makeRoom(owner: string): void {
     const isFull = (): boolean => open.size >= settings.maxLanes || countOf(owner) >= settings.maxLanesPerOwner;
     for (const [id, lane] of open) {
       const mayGo = lane.owner === owner || open.size >= settings.maxLanes;
-      if (mayGo && isFull() && lane.link.silentMs > SILENT_MS) remove(id);
+      const patienceMs = lane.link.remoteAddress === undefined ? UNUSED_MS : SILENT_MS;
+      if (mayGo && isFull() && lane.link.silentMs > patienceMs) remove(id);
     }
     if (!isFull()) return;
     const own = countOf(owner);
@@ -144,39 +165,60 @@ export function createLanes(settings: LaneSettings): Lanes {
 
   const countOf = (owner: string): number => [...open.values()].filter((lane) => lane.owner === owner).length;
 
+  async function grant(principal: Principal, request: LaneRequest, keys?: LaneKeys): Promise<LaneGrant> {
+    const { policy } = request;
+    if (settings.forbid.includes(policy.kind)) {
+      throw new HawserError(
+        'policy_forbidden',
+        `This server does not allow the policy "${policy.kind}": use "fair" or "background".`,
+        { value: policy.kind },
+      );
+    }
+    const suite = request.suites[0] as Suite;
+    const listener = await listen();
+    const tickets = await settings.tickets.obtain();
+    // Nothing is waited for from here on, so that two who ask at once do not both get the last place.
+    makeRoom(principal.id);
+    const id = Buffer.from(random(16)).toString('hex');
+    const secret = keys?.secret ?? random(32);
+    const link = listener.add({
+      laneId: id,
+      suite,
+      secret,
+      clientRandom: request.clientRandom,
+      maxPaths: request.paths,
+      policy,
+      peer: principal.id,
+      ...(keys === undefined ? {} : { provenAddress: keys.from }),
+      ...(settings.capBytesPerSecond === undefined ? {} : { capBytesPerSecond: settings.capBytesPerSecond }),
+      ...(traceFolder === undefined ? {} : { traceFile: join(traceFolder, `${fileTime(now())}-${id}.sqlog`) }),
+      ...(stallFolder === undefined ? {} : { stallFolder }),
+    });
+    link.on('stalled', (file) => onNote?.('a lane stalled; what led to it is in the file', { lane: id, file }));
+    opened++;
+    open.set(id, { owner: principal.id, openedMs: now(), policy, link });
+    return {
+      id,
+      suite,
+      secret,
+      policy,
+      paths: request.paths,
+      endpoints: endpointsOf(listener),
+      ticket: tickets.issue(principal.id),
+    };
+  }
+
+  const endpointsOf = (listener: LaneListener): LaneEndpoints => settings.advertise ?? [{ host: null, port: listener.port }];
+
   return {
-    async open(principal, request) {
-      const { policy } = request;
-      if (settings.forbid.includes(policy.kind)) {
-        throw new HawserError(
-          'policy_forbidden',
-          `This server does not allow the policy "${policy.kind}": use "fair" or "background".`,
-          { value: policy.kind },
-        );
-      }
-      const suite = request.suites[0] as Suite;
+    open: (principal, request) => grant(principal, request),
+    async ticket(principal) {
       const listener = await listen();
-      // Nothing is waited for from here on, so that two who ask at once do not both get the last place.
-      makeRoom(principal.id);
-      const endpoints = settings.advertise ?? [{ host: null, port: listener.port }];
-      const id = Buffer.from(random(16)).toString('hex');
-      const secret = random(32);
-      const link = listener.add({
-        laneId: id,
-        suite,
-        secret,
-        clientRandom: request.clientRandom,
-        maxPaths: request.paths,
-        policy,
-        peer: principal.id,
-        ...(settings.capBytesPerSecond === undefined ? {} : { capBytesPerSecond: settings.capBytesPerSecond }),
-        ...(traceFolder === undefined ? {} : { traceFile: join(traceFolder, `${fileTime(now())}-${id}.sqlog`) }),
-        ...(stallFolder === undefined ? {} : { stallFolder }),
-      });
-      link.on('stalled', (file) => onNote?.('a lane stalled; what led to it is in the file', { lane: id, file }));
-      opened++;
-      open.set(id, { owner: principal.id, openedMs: now(), policy, link });
-      return { id, suite, secret, policy, paths: request.paths, endpoints };
+      const tickets = await settings.tickets.obtain();
+      return { ...tickets.issue(principal.id), endpoints: endpointsOf(listener) };
+    },
+    async start() {
+      if (settings.tickets.current) await listen();
     },
     close(principal, id) {
       const lane = open.get(id);
@@ -221,6 +263,8 @@ const fileTime = (ms: number): string => new Date(ms).toISOString().replaceAll('
 
 /** Two greetings of an idle lane, and some. */
 const SILENT_MS = 35_000;
+/** Of a lane that was never used. Whoever asked for it over a bad link has begun by then. */
+const UNUSED_MS = 5_000;
 
 /** UDP ports are bound to addresses; "localhost" is a name. */
 async function addressOf(host: string): Promise<string> {

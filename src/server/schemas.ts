@@ -250,13 +250,27 @@ export const LaneBody = Type.Object(
   strict,
 );
 
+/** What a hello says (docs/protocol/lane.md): as the body, but for the random bytes. */
+export const LaneHello = Type.Omit(LaneBody, ['clientRandom']);
+
+const LaneEndpointList = Type.Array(Type.Object({ host: nullable(Type.String()), port: Type.Integer() }));
+
+const ticketFields = {
+  ticket: Type.String({ description: 'For the server alone, base64url.' }),
+  secret: Hex32,
+  expires: Time,
+};
+export const LaneTicketAnswer = Type.Object({ ...ticketFields, endpoints: LaneEndpointList });
+
 export const LaneAnswer = Type.Object({
   id: Id,
   suite: LaneSuiteName,
   secret: Hex32,
   policy: LanePolicyName,
   paths: Type.Integer(),
-  endpoints: Type.Array(Type.Object({ host: nullable(Type.String()), port: Type.Integer() })),
+  endpoints: LaneEndpointList,
+  /** To open the next one over UDP. */
+  ticket: Type.Object(ticketFields),
 });
 
 export const LanesAnswer = Type.Object({

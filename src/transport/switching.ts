@@ -17,6 +17,8 @@ export interface SwitchingOptions {
   readonly openLane: (signal: AbortSignal) => Promise<LaneTransport>;
   /** The server is on this machine: there is nothing that a lane could be better at. */
   readonly isNextDoor?: boolean;
+  /** A lane opened here before, at this round trip: where it is worth it, requests wait a moment for the next one. Null: nobody knows. */
+  readonly expectedRttMs?: number | null;
   /** Requests wait for the lane, and fail when there is none. Default false: HTTPS does what the lane does not. */
   readonly laneOnly?: boolean;
   /** Milliseconds of a clock that never jumps. */
@@ -33,9 +35,12 @@ interface Entry {
 
 export function createSwitchingTransport(options: SwitchingOptions): Transport {
   const { https, openLane, isNextDoor = false, laneOnly = false, nowMs = () => performance.now() } = options;
+  const { expectedRttMs = null } = options;
   const keeper = createLaneKeeper({ openLane, nowMs, onOpen: startReviews, onLost: stopReviews });
   /** Much is to be moved: a lane may be worth its while. */
   let wanted = false;
+  /** Until when requests wait for a lane that is being opened, rather than begin over HTTPS. */
+  let patientUntilMs = 0;
   /** Until when HTTPS is used though a lane is open. */
   let httpsUntilMs = 0;
   let deadSinceMs: number | null = null;
@@ -92,6 +97,8 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
 
   async function request(request: TransportRequest): Promise<TransportResponse> {
     openIfWorthIt();
+    if (!laneOnly && !keeper.lane && nowMs() < patientUntilMs)
+      await settled(keeper.open(), patientUntilMs - nowMs(), request.signal);
     const lane = laneOnly ? await unlessAborted(keeper.open(), request.signal) : laneToUse();
     const over = lane ? 'lane' : 'https';
     const meter = meters[over];
@@ -141,7 +148,10 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
     prepare() {
       wanted = true;
       if (laneOnly) keeper.open().catch(() => undefined);
-      else openIfWorthIt();
+      else if (expectedRttMs !== null && expectedRttMs >= NEAR_MS && !isNextDoor && keeper.mayOpen) {
+        patientUntilMs = nowMs() + LEAST_PATIENCE_MS + PATIENCE_ROUND_TRIPS * expectedRttMs;
+        keeper.open().then(leaveHttps, () => undefined);
+      } else openIfWorthIt();
     },
     async close() {
       stopReviews();
@@ -174,6 +184,16 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
   }
 }
 
+/** Resolves when the promise is settled, or not for so long. Rejects when the signal aborts. */
+async function settled(promise: Promise<unknown>, mostMs: number, signal: AbortSignal | undefined): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, mostMs);
+  });
+  const either = Promise.race([promise.then(noValue, noValue), late]);
+  await unlessAborted(either, signal).finally(() => clearTimeout(timer));
+}
+
 /** The promise goes on for those who share it. */
 async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
@@ -196,6 +216,11 @@ function isDead(lane: LaneTransport): boolean {
 const laneDied = (): HawserError => new HawserError('rerouted', 'Nothing comes back over the lane: going on over HTTPS.');
 const leftForLane = (): HawserError => new HawserError('rerouted', 'The lane is open: going on over it.');
 
+const noValue = (): void => undefined;
+
+/** Over UDP a hello goes out twenty times a second: one that is not answered by then will not be. */
+const LEAST_PATIENCE_MS = 1_000;
+const PATIENCE_ROUND_TRIPS = 3;
 const REVIEW_MS = 500;
 /** Both must have worked so long before they are compared. */
 const TRIAL_MS = 4_000;

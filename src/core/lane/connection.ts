@@ -159,7 +159,8 @@ class LaneMachine implements Lane {
     });
     this.paths.push(path);
     this.setCap(this.capBytesPerSecond);
-    if (this.options.role === 'client') this.control.greet(nowUs, path);
+    if (options.opened) this.setState(path, path.standby ? 'standby' : 'active');
+    else if (this.options.role === 'client') this.control.greet(nowUs, path);
   }
 
   removePath(_nowUs: Us, pathId: number): void {

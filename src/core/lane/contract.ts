@@ -113,6 +113,8 @@ export interface PathOptions {
   readonly rttUs?: Us;
   /** What an earlier lane to the same place reached; believed only when the RTT is within 20 %, and then by half. */
   readonly cachedBytesPerSecond?: number;
+  /** Packets of full size are known to get through, both ways: there is nothing to greet. Default false. */
+  readonly opened?: boolean;
   /** The peer's address is proven: nothing limits what may be sent to it. The server's paths begin unproven. */
   readonly validated: boolean;
   /** Only kept alive until every other path is dead. */

@@ -1,9 +1,10 @@
 /** Lanes: the UDP transport's keys are handed out here, over the authenticated TLS connection. */
 import { HawserError } from '../../core/errors.ts';
-import type { LanePolicy } from '../../core/lane/contract.ts';
-import type { LaneRequest, OpenLane } from '../lanes.ts';
+import { laneRequest } from '../lane-hellos.ts';
+import { ticketForm } from '../lane-tickets.ts';
+import type { OpenLane } from '../lanes.ts';
 import type { App, RouteContext } from '../route-context.ts';
-import { Empty, IdParams, LaneAnswer, LaneBody, LanesAnswer, NoQuery } from '../schemas.ts';
+import { Empty, IdParams, LaneAnswer, LaneBody, LanesAnswer, LaneTicketAnswer, NoQuery } from '../schemas.ts';
 
 export function laneRoutes(app: App, { lanes }: RouteContext): void {
   const tags = ['lanes'];
@@ -13,13 +14,7 @@ export function laneRoutes(app: App, { lanes }: RouteContext): void {
     '/api/v1/lanes',
     { config, schema: { tags, summary: 'Open one', querystring: NoQuery, body: LaneBody, response: { 201: LaneAnswer } } },
     async ({ principal, body }, reply) => {
-      const request: LaneRequest = {
-        clientRandom: Buffer.from(body.clientRandom, 'hex'),
-        suites: body.suites ?? ['aes-128-gcm'],
-        policy: policyOf(body.policy ?? 'fair', body.bytesPerSecond),
-        paths: body.paths ?? 1,
-      };
-      const grant = await offered(lanes).open(principal, request);
+      const grant = await offered(lanes).open(principal, laneRequest(body, Buffer.from(body.clientRandom, 'hex')));
       const { id, suite, secret, paths, endpoints } = grant;
       reply.code(201).header('location', `lanes/${id}`).header('cache-control', 'no-store');
       return reply.send({
@@ -29,7 +24,26 @@ export function laneRoutes(app: App, { lanes }: RouteContext): void {
         policy: grant.policy.kind,
         paths,
         endpoints: endpoints.map(({ host, port }) => ({ host, port })),
+        ticket: ticketForm(grant.ticket),
       });
+    },
+  );
+
+  app.post(
+    '/api/v1/lanes/tickets',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Get a ticket to open one over UDP later',
+        querystring: NoQuery,
+        response: { 201: LaneTicketAnswer },
+      },
+    },
+    async ({ principal }, reply) => {
+      const { endpoints, ...ticket } = await offered(lanes).ticket(principal);
+      reply.code(201).header('cache-control', 'no-store');
+      return reply.send({ ...ticketForm(ticket), endpoints: endpoints.map(({ host, port }) => ({ host, port })) });
     },
   );
 
@@ -58,13 +72,6 @@ function offered(lanes: RouteContext['lanes']): NonNullable<RouteContext['lanes'
     'lane_unavailable',
     'This server offers no lane: its UDP port is closed or switched off. HTTPS does everything.',
   );
-}
-
-function policyOf(kind: LanePolicy['kind'], bytesPerSecond: number | undefined): LanePolicy {
-  if (kind !== 'fixed') return { kind };
-  if (bytesPerSecond === undefined)
-    throw new HawserError('request_invalid', 'The policy "fixed" needs bytesPerSecond: say how fast.', { value: 'fixed' });
-  return { kind, bytesPerSecond };
 }
 
 function laneForm({ id, owner, peer, openedMs, policy, snapshot, lagUs }: OpenLane) {

@@ -2,6 +2,7 @@
 import type { Us } from '../../core/lane/contract.ts';
 import { type PeerAddress, peerAddress } from './address.ts';
 import type { DrivenLane } from './driven-lane.ts';
+import type { HelloRoutes } from './hello-routes.ts';
 import type { DatagramPort } from './port.ts';
 import type { FromThread, Route, ToThread } from './thread-messages.ts';
 
@@ -31,11 +32,18 @@ export class ClientRoutes {
   private readonly settled = new Set<number>();
   private closed = false;
 
-  constructor(driven: DrivenLane, message: Extract<ToThread, { op: 'open' }>, environment: RouteEnvironment) {
+  /** `greeted`: the routes by which the lane was asked for, of which one has brought the answer. */
+  constructor(
+    driven: DrivenLane,
+    message: Extract<ToThread, { op: 'open' }>,
+    environment: RouteEnvironment,
+    greeted: ReturnType<HelloRoutes['take']> = null,
+  ) {
     this.driven = driven;
     this.message = message;
     this.environment = environment;
-    for (const route of message.routes) void this.begin(route);
+    if (greeted) this.takeOver(greeted);
+    else for (const route of message.routes) void this.begin(route);
   }
 
   /** An authentic packet came by this port. */
@@ -50,6 +58,20 @@ export class ClientRoutes {
     this.closed = true;
     for (const ports of this.ports.values()) for (const port of ports) this.environment.closePort(port);
     this.ports.clear();
+  }
+
+  /** One way is known to be good, both ways and for packets of full size: its path is open. Those of other paths are tried. */
+  private takeOver({ answered, others }: NonNullable<ReturnType<HelloRoutes['take']>>): void {
+    const { pathId } = answered.route;
+    this.settled.add(pathId);
+    for (const one of others) {
+      one.onError = (code) => this.handleError(one.route, code);
+      if (one.port === answered.port) {
+        this.ports.set(pathId, [one.port]);
+        this.addPath(pathId, one.port, answered.address, { rttUs: answered.rttUs, opened: true });
+      } else if (one.route.pathId === pathId) this.environment.closePort(one.port);
+      else this.use(one.route.pathId, one.port, one.address);
+    }
   }
 
   private async begin(route: Route): Promise<void> {
@@ -73,17 +95,22 @@ export class ClientRoutes {
   }
 
   private use(pathId: number, port: DatagramPort, address: PeerAddress): void {
-    const { driven, message, environment } = this;
+    const { driven, message } = this;
     const path = driven.paths.get(pathId);
     this.ports.set(pathId, [...(this.ports.get(pathId) ?? []), port]);
     if (path) {
       path.alternatives.push({ port, address });
       return;
     }
-    driven.addPath(environment.nowUs(), pathId, port, address, {
+    this.addPath(pathId, port, address, message.rttMs === null ? {} : { rttUs: message.rttMs * 1000 });
+  }
+
+  private addPath(pathId: number, port: DatagramPort, address: PeerAddress, more: { rttUs?: Us; opened?: true }): void {
+    const { cachedBytesPerSecond } = this.message;
+    this.driven.addPath(this.environment.nowUs(), pathId, port, address, {
       validated: true,
-      ...(message.rttMs === null ? {} : { rttUs: message.rttMs * 1000 }),
-      ...(message.cachedBytesPerSecond === null ? {} : { cachedBytesPerSecond: message.cachedBytesPerSecond }),
+      ...more,
+      ...(cachedBytesPerSecond === null ? {} : { cachedBytesPerSecond }),
     });
   }
 

@@ -66,6 +66,8 @@ export class DrivenLane {
   heard = false;
   /** Its first path is open. */
   opened = false;
+  /** A server's: the client has shown that it is there, before its first packet. */
+  provenAddress: PeerAddress | null = null;
   /** The Lane said that it is closed; what it still sends is its farewell. */
   closed = false;
   receivedDatagrams = 0;
@@ -168,7 +170,9 @@ export class DrivenLane {
     this.heard = true;
     this.heardUs = nowUs;
     const arrivedUs = this.advance(datagram.arrivedUs);
-    path ??= this.addPath(arrivedUs, pathId, port, datagram.source, { validated: false });
+    path ??= this.addPath(arrivedUs, pathId, port, datagram.source, {
+      validated: this.provenAddress?.equals(datagram.source) ?? false,
+    });
     const newest = packetNumber > largest;
     if (isControl) path.control.accept(packetNumber);
     else if (newest) path.largestData = packetNumber;

@@ -60,12 +60,13 @@ export function createKeySchedule(options: {
   };
 }
 
-/** HKDF-Expand for at most 32 bytes, which is one block (RFC 5869 section 2.3). */
-function expand(secret: Uint8Array, label: string, bytes: number): Uint8Array {
+/** HKDF-Expand for at most 32 bytes, which is one block (RFC 5869 section 2.3), with a label of this protocol. */
+export function expand(secret: Uint8Array, label: string, bytes: number): Uint8Array {
   return hmac(secret, Buffer.from(`${LABEL}${label}\x01`)).subarray(0, bytes);
 }
 
-function hmac(key: Uint8Array, message: Uint8Array): Uint8Array {
+/** HMAC with SHA-256, which is also HKDF-Extract (RFC 5869 section 2.2). */
+export function hmac(key: Uint8Array, message: Uint8Array): Uint8Array {
   return createHmac('sha256', key).update(message).digest();
 }
 

@@ -24,6 +24,11 @@ export interface ListenLanesOptions {
   readonly maxLanesPerPeer?: number;
   /** A stream that a client opened. `remoteAddress` is where the client is just now; the socket's own follows it. */
   readonly onStream: (laneId: string, socket: LaneSocket, remoteAddress: string | undefined) => void;
+  /**
+   * A hello of somebody who has a ticket, or says so, and what to answer; null: nothing. A lane that it opens is added with the
+   * same `from`. Default: none is answered.
+   */
+  readonly onHello?: (hello: Uint8Array, from: HelloSender) => Promise<Uint8Array | null>;
   readonly onClosed?: (laneId: string, reason: string) => void;
   /** Default true: hand many datagrams to the system in one piece, where it can. */
   readonly segmentation?: boolean;
@@ -31,7 +36,12 @@ export interface ListenLanesOptions {
   readonly thread?: ThreadHost;
 }
 
+/** An address, for the thread. */
+export type HelloSender = Uint32Array;
+
 export interface ServerLaneParameters extends LaneParameters {
+  /** Where the hello came from that asked for it. */
+  readonly provenAddress?: HelloSender;
   /** Who asks, for the limit of lanes of one: an account or an address. Default: no limit but that of all lanes. */
   readonly peer?: string;
 }
@@ -60,15 +70,16 @@ export interface LaneListener {
 
 /** Resolves when the port is open. Rejects with `usage` when it cannot be had. */
 export async function listenLanes(options: ListenLanesOptions): Promise<LaneListener> {
-  const { maxLanes = 256, maxLanesPerPeer = 16, onStream, onClosed, thread: host = laneThread() } = options;
+  const { maxLanes = 256, maxLanesPerPeer = 16, onStream, onHello, onClosed, thread: host = laneThread() } = options;
   const listener = host.newKey();
   const lanes = new Map<string, { readonly link: LaneLink; readonly peer: string | undefined }>();
   host.hold();
+  let stopHearing: () => void = () => undefined;
   const opened = await new Promise<{ port: number; hint: string | null }>((resolve, reject) => {
-    const stopHearing = host.hear(listener, (message) => {
-      stopHearing();
+    stopHearing = host.hear(listener, (message) => {
       if (message.op === 'listening') resolve(message);
       else if (message.op === 'listen-failed') reject(cannotListen(options, message.code, message.message));
+      else if (message.op === 'hello') void handleHello(message.bytes, message.from);
     });
     host.post({
       op: 'listen',
@@ -78,13 +89,21 @@ export async function listenLanes(options: ListenLanesOptions): Promise<LaneList
       segmentation: options.segmentation !== false,
     });
   }).catch((error) => {
+    stopHearing();
     host.release();
     throw error;
   });
 
+  async function handleHello(hello: Uint8Array, from: HelloSender): Promise<void> {
+    const bytes = await onHello?.(hello, from);
+    // After the lane itself, which the client will use at once.
+    if (bytes) host.post({ op: 'answer', listener, to: from, bytes });
+  }
+
   let closing: Promise<void> | null = null;
   async function close(): Promise<void> {
     await Promise.all([...lanes.values()].map(({ link }) => link.close('the server is stopping')));
+    stopHearing();
     host.post({ op: 'unlisten', listener });
     host.release();
   }
@@ -111,7 +130,8 @@ export async function listenLanes(options: ListenLanesOptions): Promise<LaneList
         onClosed?.(laneId, reason);
       });
       host.add(key, link);
-      host.post({ op: 'accept', lane: key, listener, parameters: parametersOf(parameters) });
+      const { provenAddress = null } = parameters;
+      host.post({ op: 'accept', lane: key, listener, parameters: parametersOf(parameters), provenAddress });
       return link;
     },
     remove(laneId, reason = 'removed') {

@@ -9,9 +9,10 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { HawserError } from '../../core/errors.ts';
 import { hostAndPort } from '../failures.ts';
+import type { Hello, Welcome } from './hello.ts';
 import type { LocalAddress } from './interfaces.ts';
 import { LaneLink } from './lane-link.ts';
-import type { LaneParameters, Route } from './thread-messages.ts';
+import type { FromThread, LaneParameters, Route, ToThread } from './thread-messages.ts';
 import { laneThread, type ThreadHost } from './worker-host.ts';
 
 export interface ClientLaneOptions extends LaneParameters {
@@ -37,20 +38,77 @@ export interface ClientLaneOptions extends LaneParameters {
  * interrupted (`signal`).
  */
 export async function openClientLane(options: ClientLaneOptions): Promise<LaneLink> {
-  const { laneId, timeoutMs = DEFAULT_TIMEOUT_MS, signal, thread: host = laneThread() } = options;
-  const where = options.endpoints.map((endpoint) => hostAndPort(endpoint.host, endpoint.port)).join(', ');
-  const routes = await routesOf(options, where);
-  if (signal?.aborted) throw stopped(signal);
+  const { laneId, thread: host = laneThread() } = options;
+  const { where, routes } = await routesFor(options);
   const key = host.newKey();
   const link = new LaneLink(host, key, { laneId, role: 'client' });
   host.add(key, link);
+  await untilOpen(host, key, options, where, {
+    begin: () => host.post(openMessage(key, options, routes, { rttMs: options.rttMs ?? null, answer: null })),
+    // The server may have heard us, though we did not hear it.
+    giveUp: () => link.close('given up'),
+  });
+  return link;
+}
+
+export interface GreetOptions extends Omit<ClientLaneOptions, keyof LaneParameters | 'rttMs'> {
+  readonly hello: Hello;
+  readonly maxPaths: number;
+  /** From an authentic answer: what the lane shall be. Throws what the caller shall be told when the server says no. */
+  readonly parameters: (welcome: Welcome) => LaneParameters;
+}
+
+/** Opens a lane by a hello (hello.ts), in one round trip. Rejects as `openClientLane`, and with what `parameters` throws. */
+export async function greetServer(options: GreetOptions): Promise<LaneLink> {
+  const { hello, thread: host = laneThread() } = options;
+  const { where, routes } = await routesFor(options);
+  const key = host.newKey();
+  let link: LaneLink | null = null;
+  await untilOpen(host, key, options, where, {
+    begin: () =>
+      host.post({ op: 'greet', lane: key, hello: hello.datagram, routes, segmentation: options.segmentation !== false }),
+    handleWelcome({ bytes, answer, rttMs }) {
+      if (link) return;
+      let welcome: Welcome;
+      try {
+        welcome = hello.read(bytes);
+      } catch {
+        // Forged: the real one may still come.
+        return;
+      }
+      const parameters = options.parameters(welcome);
+      link = new LaneLink(host, key, { laneId: parameters.laneId, role: 'client' });
+      host.add(key, link);
+      host.post(openMessage(key, { ...options, ...parameters }, routes, { rttMs, answer }));
+    },
+    giveUp: async () => {
+      if (link) await link.close('given up');
+      else host.post({ op: 'close', lane: key, reason: 'given up' });
+    },
+  });
+  return link as unknown as LaneLink;
+}
+
+interface Attempt {
+  readonly begin: () => void;
+  readonly handleWelcome?: (message: Extract<FromThread, { op: 'welcome' }>) => void;
+  readonly giveUp: () => Promise<void>;
+}
+
+async function untilOpen(
+  host: ThreadHost,
+  key: number,
+  { timeoutMs = DEFAULT_TIMEOUT_MS, signal }: { readonly timeoutMs?: number; readonly signal?: AbortSignal },
+  where: string,
+  { begin, handleWelcome, giveUp }: Attempt,
+): Promise<void> {
   host.hold();
   try {
+    if (signal?.aborted) throw stopped(signal);
     await new Promise<void>((resolve, reject) => {
-      const fail = (error: HawserError): void => {
+      const fail = (error: unknown): void => {
         settle();
-        // The server may have heard us, though we did not hear it.
-        void link.close('given up').then(() => reject(error));
+        void giveUp().then(() => reject(error));
       };
       const onAbort = (): void => fail(stopped(signal));
       const timer = setTimeout(() => fail(silent(where, timeoutMs)), timeoutMs);
@@ -58,6 +116,12 @@ export async function openClientLane(options: ClientLaneOptions): Promise<LaneLi
         if (message.op === 'opened') {
           settle();
           resolve();
+        } else if (message.op === 'welcome') {
+          try {
+            handleWelcome?.(message);
+          } catch (error) {
+            fail(error);
+          }
         } else if (message.op === 'open-failed') fail(refused(where, message.codes));
         else if (message.op === 'closed' || message.op === 'listen-failed') {
           const reason = message.op === 'closed' ? message.reason : message.message;
@@ -73,20 +137,27 @@ export async function openClientLane(options: ClientLaneOptions): Promise<LaneLi
         signal?.removeEventListener('abort', onAbort);
       }
       signal?.addEventListener('abort', onAbort);
-      host.post({
-        op: 'open',
-        lane: key,
-        parameters: parametersOf(options),
-        routes,
-        rttMs: options.rttMs ?? null,
-        cachedBytesPerSecond: options.cachedBytesPerSecond ?? null,
-        segmentation: options.segmentation !== false,
-      });
+      begin();
     });
   } finally {
     host.release();
   }
-  return link;
+}
+
+function openMessage(
+  lane: number,
+  options: LaneParameters & Pick<ClientLaneOptions, 'cachedBytesPerSecond' | 'segmentation'>,
+  routes: readonly Route[],
+  { rttMs, answer }: { rttMs: number | null; answer: number | null },
+): Extract<ToThread, { op: 'open' }> {
+  const { cachedBytesPerSecond = null, segmentation } = options;
+  const parameters = parametersOf(options);
+  return { op: 'open', lane, parameters, routes, rttMs, cachedBytesPerSecond, segmentation: segmentation !== false, answer };
+}
+
+async function routesFor(options: Pick<ClientLaneOptions, 'endpoints' | 'local' | 'maxPaths'>) {
+  const where = options.endpoints.map((endpoint) => hostAndPort(endpoint.host, endpoint.port)).join(', ');
+  return { where, routes: await routesOf(options, where) };
 }
 
 /** Without what only this side needs; secrets are copied, for the thread overwrites its own. */
@@ -109,7 +180,10 @@ function pick<T extends object, K extends keyof T>(from: T, keys: readonly K[]):
   return into;
 }
 
-async function routesOf({ endpoints, local = [], maxPaths }: ClientLaneOptions, where: string): Promise<Route[]> {
+async function routesOf(
+  { endpoints, local = [], maxPaths }: Pick<ClientLaneOptions, 'endpoints' | 'local' | 'maxPaths'>,
+  where: string,
+): Promise<Route[]> {
   const addresses: { host: string; port: number; family: 4 | 6 }[] = [];
   let cause: unknown;
   for (const { host, port } of endpoints) {

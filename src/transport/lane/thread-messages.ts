@@ -50,7 +50,30 @@ export type ToThread =
       readonly segmentation: boolean;
     }
   | { readonly op: 'unlisten'; readonly listener: number }
-  | { readonly op: 'accept'; readonly lane: number; readonly listener: number; readonly parameters: LaneParameters }
+  | {
+      readonly op: 'accept';
+      readonly lane: number;
+      readonly listener: number;
+      readonly parameters: LaneParameters;
+      /** Where a hello came from whose answer holds the keys: packets from there prove that it arrived. */
+      readonly provenAddress: Uint32Array | null;
+    }
+  /** A datagram as it is, in answer to a hello. */
+  | {
+      readonly op: 'answer';
+      readonly listener: number;
+      /** As in the hello. */
+      readonly to: Uint32Array;
+      readonly bytes: Uint8Array;
+    }
+  /** Sends a hello by every route until it is closed, or opened with an answer. */
+  | {
+      readonly op: 'greet';
+      readonly lane: number;
+      readonly hello: Uint8Array;
+      readonly routes: readonly Route[];
+      readonly segmentation: boolean;
+    }
   | {
       readonly op: 'open';
       readonly lane: number;
@@ -59,6 +82,8 @@ export type ToThread =
       readonly rttMs: number | null;
       readonly cachedBytesPerSecond: number | null;
       readonly segmentation: boolean;
+      /** Which welcome it was, after `greet`; null: without one. */
+      readonly answer: number | null;
     }
   | { readonly op: 'close'; readonly lane: number; readonly reason: string }
   /** Asks the peer for a sign of life. */
@@ -77,6 +102,22 @@ export type FromThread =
       readonly port: number;
       readonly hint: string | null;
       readonly method: string;
+    }
+  /** Somebody who has a ticket, or says so. */
+  | {
+      readonly op: 'hello';
+      readonly listener: number;
+      readonly bytes: Uint8Array;
+      /** Where it came from: words of a PeerAddress. */
+      readonly from: Uint32Array;
+    }
+  /** An answer to `greet`, which may be forged. */
+  | {
+      readonly op: 'welcome';
+      readonly lane: number;
+      readonly answer: number;
+      readonly bytes: Uint8Array;
+      readonly rttMs: number;
     }
   | { readonly op: 'listen-failed'; readonly listener: number; readonly code: string; readonly message: string }
   /** The first path is open: packets of full size get through, both ways. */

@@ -3,10 +3,12 @@ import { performance } from 'node:perf_hooks';
 import type { createLane } from '../../core/lane/connection.ts';
 import { DATA_PACKET_BYTES, type LaneEvent, type LaneSnapshot, type Us } from '../../core/lane/contract.ts';
 import { newHeader, readHeader } from '../../core/lane/wire.ts';
-import type { PeerAddress } from './address.ts';
+import { PeerAddress } from './address.ts';
 import { ClientRoutes } from './client-routes.ts';
 import { ConnectionIds } from './connection-ids.ts';
 import { DrivenLane } from './driven-lane.ts';
+import { HelloGate } from './hello-gate.ts';
+import { HelloRoutes } from './hello-routes.ts';
 import { linuxSockets, NativePoller } from './linux-sockets.ts';
 import { BULK_DATAGRAM_BYTES, type DatagramPort, OutgoingBatch, openPort, type ReceivedDatagram } from './port.ts';
 import { createProtection } from './protection.ts';
@@ -34,6 +36,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   const ids = new ConnectionIds<DrivenLane>();
   const lanes = new Map<number, DrivenLane>();
   const listeners = new Map<number, DatagramPort>();
+  const greetings = new Map<number, HelloRoutes>();
   const routes = new Map<number, ClientRoutes>();
   const ports = new Set<DatagramPort>();
   const batch = new OutgoingBatch();
@@ -45,6 +48,8 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   /** The port whose datagrams are being handled. */
   let receiving: DatagramPort | null = null;
   let stepUs: Us = 0;
+
+  const gate = new HelloGate(listeners, greetings, post);
 
   const environment = {
     nowUs,
@@ -128,6 +133,8 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
         fail(driven, error);
       }
     }
+    for (const greeting of greetings.values()) result.wakeUs = Math.min(result.wakeUs, greeting.transmit(now, batch));
+    gate.transmit(batch);
     batch.flush();
     result.bulkOut = batch.takeBulk();
     relay.flush();
@@ -167,7 +174,11 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   function handleDatagram(datagram: ReceivedDatagram): void {
     const { memory, at, bytes } = datagram;
     if (bytes >= BULK_DATAGRAM_BYTES) result.bulkIn++;
-    if (!readHeader(memory.bytes.subarray(at, at + bytes), header)) return;
+    const datagramBytes = memory.bytes.subarray(at, at + bytes);
+    if (!readHeader(datagramBytes, header)) {
+      gate.handleDatagram(stepUs, datagram, datagramBytes, receiving as DatagramPort);
+      return;
+    }
     const entry = ids.find(header.idHigh, header.idLow);
     // Nothing is answered to what is not known: who asks learns nothing, and nobody can be made to send to a third.
     if (!entry) return;
@@ -281,24 +292,41 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
         if (port) closePort(port);
         break;
       }
-      case 'accept':
-        makeLane(message.lane, 'server', message.parameters);
-        break;
-      case 'open': {
-        const driven = makeLane(message.lane, 'client', message.parameters);
-        routes.set(message.lane, new ClientRoutes(driven, message, environment));
+      case 'accept': {
+        const { provenAddress } = message;
+        const driven = makeLane(message.lane, 'server', message.parameters);
+        if (provenAddress) driven.provenAddress = new PeerAddress(provenAddress);
         break;
       }
+      case 'answer':
+        gate.answer(message);
+        break;
+      case 'greet':
+        greetings.set(message.lane, new HelloRoutes(message, environment));
+        break;
+      case 'open':
+        open(message);
+        break;
       case 'streams':
         relay.handleItems(message.items);
         break;
       default: {
         const driven = lanes.get(message.lane);
         if (driven) command(driven, message);
-        else if (message.op === 'recent') post({ op: 'recent', call: message.call, lines: [] });
+        else if (message.op === 'close') {
+          greetings.get(message.lane)?.close();
+          greetings.delete(message.lane);
+        } else if (message.op === 'recent') post({ op: 'recent', call: message.call, lines: [] });
       }
     }
     loop.wake();
+  }
+
+  function open(message: Extract<ToThread, { op: 'open' }>): void {
+    const greeted = message.answer === null ? null : (greetings.get(message.lane)?.take(message.answer) ?? null);
+    greetings.delete(message.lane);
+    const driven = makeLane(message.lane, 'client', message.parameters);
+    routes.set(message.lane, new ClientRoutes(driven, message, environment, greeted));
   }
 
   function command(driven: DrivenLane, message: Extract<ToThread, { op: 'close' | 'ping' | 'policy' | 'cap' | 'recent' }>): void {
