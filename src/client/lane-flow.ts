@@ -31,5 +31,7 @@ export function createSpread(): (bytes: number) => number {
 export const LANE_RUN_BYTES = 4 * 1024 * 1024;
 const GOLDEN_RATIO = 0.618;
 export const LANE_STREAMS = 6;
+/** What has been sent waits for its last lost packets, several round trips on a bad link, while others send. A lane has as many streams. */
+export const MOST_LANE_REQUESTS = 24;
 const MIN_LANE_CHUNK_BYTES = 1024 * 1024;
 const MAX_LANE_CHUNK_BYTES = 8 * 1024 * 1024;

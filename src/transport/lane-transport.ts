@@ -62,5 +62,5 @@ function rttMs(link: LaneLink): number | null {
   return Number.isFinite(least) && least > 0 ? least / 1000 : null;
 }
 
-const MOST_STREAMS = 24;
+const MOST_STREAMS = 32;
 const QUIET_MS = 2_000;

@@ -2,11 +2,13 @@
 import { HawserError } from '../../core/errors.ts';
 import { Adaptive } from '../../core/transfer/adaptive.ts';
 import type { TransferOptions } from '../contract.ts';
-import { createSpread, type FlowPath, LANE_STREAMS, laneChunkBytes } from '../lane-flow.ts';
+import { createSpread, type FlowPath, LANE_STREAMS, laneChunkBytes, MOST_LANE_REQUESTS } from '../lane-flow.ts';
 
 export interface Flow {
   readonly streams: number;
   readonly chunkBytes: number;
+  /** Most requests at once, with those that have sent all and wait for the answer. */
+  readonly requests: number;
   /** Requests in flight with many small files in each. */
   readonly packs: number;
   /** A request went through: `startedMs` by performance.now. */
@@ -26,6 +28,10 @@ export function createFlow(options: TransferOptions, path: () => FlowPath): Flow
       if (options.parallel === undefined && lane) return LANE_STREAMS;
       if (options.parallel === undefined && rtt !== null && rtt < NEXT_DOOR_MS) return 1;
       return adaptive.streams;
+    },
+    get requests() {
+      if (options.parallel !== undefined) return options.parallel;
+      return path().lane ? MOST_LANE_REQUESTS : Math.max(this.streams, Math.min(2 * this.streams, MAX_STREAMS));
     },
     get chunkBytes() {
       const { lane } = path();

@@ -38,14 +38,10 @@ export interface Streams {
 
 export function createStreams(job: Job, flow: Flow): Streams {
   const files = new Set<Outgoing>();
-  const slots = createSlots(() => job.options.parallel ?? Math.max(mostRequests(), flow.packs));
+  const slots = createSlots(() => job.options.parallel ?? Math.max(flow.requests, flow.packs));
   let running = 0;
   /** Of those, the ones that have sent all and wait for the answer: the link is free for another. */
   let waiting = 0;
-
-  function mostRequests(): number {
-    return job.options.parallel ?? Math.max(flow.streams, Math.min(2 * flow.streams, MOST_REQUESTS));
-  }
 
   function nextReady(): Outgoing | null {
     for (const file of files) if (file.ready) return file;
@@ -54,7 +50,7 @@ export function createStreams(job: Job, flow: Flow): Streams {
 
   function wake(): void {
     slots.handleLimit();
-    while (running - waiting < flow.streams && running < mostRequests() && !job.signal.aborted && nextReady()) {
+    while (running - waiting < flow.streams && running < flow.requests && !job.signal.aborted && nextReady()) {
       running++;
       void run();
     }
@@ -111,6 +107,3 @@ export function createStreams(job: Job, flow: Flow): Streams {
     wake,
   };
 }
-
-/** Connections are as many. */
-const MOST_REQUESTS = 16;
