@@ -277,6 +277,11 @@ export const fileInfo: Read<FileInfo> = (value, at) => {
   };
 };
 
+export const completed: Read<FileInfo & { readonly transferEnded?: boolean }> = (value, at) => ({
+  ...fileInfo(value, at),
+  ...(fields(value, at).transferEnded === true ? { transferEnded: true } : {}),
+});
+
 export const verifyResult: Read<VerifyResult> = (value, at) => {
   const from = fields(value, at);
   return {

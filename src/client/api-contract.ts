@@ -93,6 +93,8 @@ export interface Api {
       mode?: number;
       mtimeNs?: bigint;
       transfer?: string;
+      /** Instead of `transfer`: one for this file alone. */
+      begin?: { source: string; destination: string; priority?: Priority };
       overwrite?: Overwrite;
       digest?: string;
     },
@@ -110,9 +112,10 @@ export interface Api {
   ): Promise<BlocksAccepted>;
   completeUpload(
     id: string,
-    request: { epoch: number; size: number; digest: string },
+    /** `endTransfer`: the file was all of its transfer. */
+    request: { epoch: number; size: number; digest: string; endTransfer?: boolean },
     options?: CallOptions,
-  ): Promise<Slow<FileInfo>>;
+  ): Promise<Slow<FileInfo & { readonly transferEnded?: boolean }>>;
   /** `epoch`: only while it is the newest, so that a client that was taken over removes nothing. */
   removeUpload(id: string, options?: CallOptions & { epoch?: number }): Promise<void>;
 

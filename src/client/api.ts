@@ -108,7 +108,7 @@ function uploadCalls(
       ),
     async completeUpload(id, request, options) {
       const response = await call.open({ ...send('POST', at(id, '/complete'), request), ...stop(options) });
-      return slow(response, answers.fileInfo, request.size);
+      return slow(response, answers.completed, request.size);
     },
     removeUpload: (id, options) => {
       const epoch = options?.epoch === undefined ? '' : `?epoch=${options.epoch}`;

@@ -11,6 +11,7 @@ import { readAhead } from './put/batches.ts';
 import { createBufferPool } from './put/buffers.ts';
 import { defaultStateFolder, openDigestCache } from './put/digest-cache.ts';
 import { dispatch, folderEnds, foundBelow } from './put/dispatch.ts';
+import { EARLY_BYTES, type EarlyUpload, openEarly } from './put/early-upload.ts';
 import { compileExclude } from './put/exclude.ts';
 import { createFlow } from './put/flow.ts';
 import { createJob, createStop, type Job, type Stop } from './put/job.ts';
@@ -67,12 +68,18 @@ async function putFiles(
   const inside = only && only.name !== '' ? joinPath(remote, only.name) : null;
   const walking = { follow: options.follow ?? false, exclude: compileExclude(options.exclude ?? []) };
   const allFiles = sources.every(({ file }) => file);
-  const opening = open(api, stop, options, {
+  const cache = openDigestCache(options.stateFolder ?? defaultStateFolder());
+  const request = {
     source: describeSources(sources),
     destination,
     filesTotal: allFiles ? sources.length : null,
     bytesTotal: allFiles ? sources.reduce((sum, { file }) => sum + file!.size, 0) : null,
-  });
+  };
+  const isAlone = only?.file && only.file.size > EARLY_BYTES && only.name !== '' && destination.endsWith('/');
+  const earlier = isAlone
+    ? asking(openEarly(api, stop, cache, only, remote, options, { source: request.source, destination }))
+    : Promise.resolve(null);
+  const opening = open(api, stop, options, request, earlier);
   // All that has to be known is asked in one round trip.
   const asked = asking(
     Promise.all([
@@ -82,15 +89,15 @@ async function putFiles(
     ]),
   );
   const { job, flow, streams } = await opening;
+  const early = await earlier;
   return await conclude(job, stop, only !== null && only.file !== null, async () => {
     const [capabilities, there, below] = await asked;
     const intoFolder = destination.endsWith('/') || sources.length > 1;
     const targets = targetsOf(sources, remote, { intoFolder, there });
     const before = only === null || targets[0] === remote ? there : below;
     const packs = createPacks(job, streams, flow, packLimits(capabilities, isFar(api)));
-    const cache = openDigestCache(options.stateFolder ?? defaultStateFolder());
     const uploads = createPool(() => (isFar(api) ? FAR_OPEN_UPLOADS : NEAR_OPEN_UPLOADS));
-    const context = { job, streams, cache, pool: createBufferPool(PIECE_BUFFER_BYTES, MOST_PIECES) };
+    const context = { job, streams, cache, early, pool: createBufferPool(PIECE_BUFFER_BYTES, MOST_PIECES) };
     const walk = readAhead(job, foundBelow(sources, targets, walking), {
       ask: job.preserve && mayBePresent(only, before),
       announce: !allFiles,
@@ -104,7 +111,7 @@ async function putFiles(
       throw error;
     } finally {
       // Also after a failure: when this returns, nothing reads files or sends any more.
-      await Promise.all([walk.stop(), uploads.drained(), packs.drained()]);
+      await Promise.all([walk.stop(), uploads.drained(), packs.drained(), early?.drop()]);
       await cache.save();
     }
     return targets;
@@ -158,12 +165,15 @@ async function open(
   stop: Stop,
   options: TransferOptions,
   request: { source: string; destination: string; filesTotal: number | null; bytesTotal: number | null },
+  earlier: Promise<EarlyUpload | null> = Promise.resolve(null),
 ): Promise<Opened> {
   const { signal } = stop.controller;
   const { priority = 'normal' } = options;
-  const { id } = await withRetry(() => api.createTransfer({ kind: 'upload', priority, ...request }, { signal }), stop.retry);
+  const early = await earlier;
+  const begin = () => withRetry(() => api.createTransfer({ kind: 'upload', priority, ...request }, { signal }), stop.retry);
+  const id = early?.transfer ?? (await begin()).id;
   const flow = createFlow(options, () => api.transport.info());
-  const job = createJob(api, id, options, stop, flow);
+  const job = createJob(api, id, options, stop, flow, request.filesTotal === 1);
   const { source, destination } = request;
   options.onEvent?.({ type: 'start', transfer: id, kind: 'upload', source, destination });
   job.meter.start();
@@ -194,7 +204,7 @@ async function conclude(job: Job, stop: Stop, single: boolean, work: () => Promi
   }
   meter.stop();
   const interrupted = failure?.error instanceof HawserError && failure.error.code === 'interrupted';
-  if (!interrupted) await tellEnd(job, failure?.error);
+  if (!interrupted && !(job.ended && !failure)) await tellEnd(job, failure?.error);
   if (failure) throw failure.error;
   const summary = outcomes.summary(transfer, targets);
   options.onEvent?.({ type: 'done', summary });

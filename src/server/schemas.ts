@@ -118,6 +118,8 @@ export const UploadBody = Type.Object(
     mode: Type.Optional(Mode),
     mtimeNs: Type.Optional(Nanoseconds),
     transfer: Type.Optional(Id),
+    /** Instead of `transfer`: begins one for this file alone, and saves a round trip. */
+    begin: Type.Optional(Type.Object({ source: Words, destination: Words, priority: Type.Optional(Priority) }, strict)),
     overwrite: Type.Optional(Overwrite),
     digest: Type.Optional(Digest),
     makeParents: Type.Optional(Type.Literal(true)),
@@ -145,7 +147,16 @@ export const UploadsAnswer = Type.Object({ uploads: Type.Array(UploadAnswer), ne
 export const BlocksQuery = Type.Object({ epoch: Count }, strict);
 export const DropQuery = Type.Object({ epoch: Type.Optional(Count) }, strict);
 export const BlocksAnswer = Type.Object({ accepted: Count, safeBytes: Count });
-export const CompleteBody = Type.Object({ epoch: Count, size: Count, digest: Digest }, strict);
+export const CompleteBody = Type.Object(
+  {
+    epoch: Count,
+    size: Count,
+    digest: Digest,
+    /** It was all of its transfer, which ends well with it; the answer then says transferEnded. */
+    endTransfer: Type.Optional(Type.Boolean()),
+  },
+  strict,
+);
 
 export const EntryAnswer = Type.Object({
   path: Path,
@@ -159,6 +170,7 @@ export const EntryAnswer = Type.Object({
   etag: nullable(Type.String()),
   target: Type.Optional(Type.String()),
 });
+export const CompletedAnswer = Type.Intersect([EntryAnswer, Type.Object({ transferEnded: Type.Optional(Type.Boolean()) })]);
 export const NotYetAnswer = Type.Object({ hashedBytes: Count, size: Count }, { description: 'Still at it: ask again.' });
 
 export const PackQuery = Type.Object({ transfer: Type.Optional(Id), overwrite: Type.Optional(Overwrite) }, strict);

@@ -25,6 +25,10 @@ export interface Job extends Pace {
   /** Id of the transfer on the server. */
   readonly transfer: string;
   readonly preserve: boolean;
+  /** One file is all there is: when it is there, the server may end the transfer by itself. */
+  readonly single: boolean;
+  /** The server has. */
+  ended: boolean;
   /** Aborted when the user stops, and when something ended the whole put. */
   readonly signal: AbortSignal;
   readonly retry: RetryOptions;
@@ -105,6 +109,7 @@ export function createJob(
   options: TransferOptions,
   stop: Stop,
   flow: { readonly streams: number; readonly chunkBytes: number },
+  single: boolean,
 ): Job {
   const retry = { ...stop.retry, whilePaused: createPauseGate(api, transfer, stop.retry) };
   const { signal } = stop.controller;
@@ -125,6 +130,8 @@ export function createJob(
     options,
     transfer,
     preserve: options.preserve ?? true,
+    single,
+    ended: false,
     signal,
     retry,
     headway: stop.headway,

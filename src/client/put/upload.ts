@@ -8,10 +8,12 @@ import { toHex } from '../../core/hex.ts';
 import { RangeSet } from '../../core/ranges.ts';
 import { decodeDigestRecords } from '../../core/wire/digest-records.ts';
 import type { FileInfo, Overwrite, UploadStatus } from '../../engine/contract.ts';
+import type { TransferOptions } from '../contract.ts';
 import { sleepMs } from '../retry.ts';
 import { checkBlockBytes } from './block-bytes.ts';
 import type { BufferPool } from './buffers.ts';
 import type { DigestCache } from './digest-cache.ts';
+import type { EarlyUpload } from './early-upload.ts';
 import { framesLength, readFrames } from './frames.ts';
 import { createFrontier } from './frontier.ts';
 import type { Job } from './job.ts';
@@ -25,6 +27,8 @@ export interface UploadContext {
   readonly streams: Streams;
   readonly pool: BufferPool;
   readonly cache: DigestCache;
+  /** An upload that was opened before all the rest was known, if this file is the one. */
+  readonly early: EarlyUpload | null;
 }
 
 export interface UploadItem {
@@ -74,7 +78,7 @@ async function sendUntilSame(context: UploadContext, item: UploadItem, source: S
   for (;;) {
     const state = source.state();
     count.handleSize(state.size);
-    const status = await openUpload(job, item, state, known);
+    const status = context.early?.take(item.path, state, known) ?? (await openUpload(job, item, state, known));
     if (status.state === 'done') return { size: state.size, digest: status.digest, outcome: 'skipped' };
     let digest: string;
     let info: FileInfo;
@@ -108,23 +112,27 @@ async function prepareAgain(job: Job, item: UploadItem, status: Status, again: A
   }
 }
 
-type Status = Omit<UploadStatus, 'createdMs' | 'expiresMs'>;
+export type Status = Omit<UploadStatus, 'createdMs' | 'expiresMs'>;
 
-async function openUpload(job: Job, item: UploadItem, state: SourceState, digest: string | undefined): Promise<Status> {
-  const status = await job.call(() =>
-    job.api.createUpload(
-      {
-        path: item.path,
-        size: state.size,
-        ...(job.preserve && { mode: state.mode, mtimeNs: state.mtimeNs }),
-        transfer: job.transfer,
-        ...(job.options.overwrite && { overwrite: job.options.overwrite }),
-        ...(digest !== undefined && { digest }),
-      },
-      { signal: job.signal },
-    ),
-  );
-  return checkBlockBytes(status);
+async function openUpload(job: Job, { path }: UploadItem, state: SourceState, digest: string | undefined): Promise<Status> {
+  const request = { ...uploadRequest(path, state, digest, job.options), transfer: job.transfer };
+  return checkBlockBytes(await job.call(() => job.api.createUpload(request, { signal: job.signal })));
+}
+
+/** Without the transfer that it belongs to. */
+export function uploadRequest(
+  path: string,
+  { size, mode, mtimeNs }: SourceState,
+  digest: string | undefined,
+  { preserve = true, overwrite }: TransferOptions,
+) {
+  return {
+    path,
+    size,
+    ...(preserve && { mode, mtimeNs }),
+    ...(overwrite && { overwrite }),
+    ...(digest !== undefined && { digest }),
+  };
 }
 
 /** Sends what is missing, compares what is there, and returns the digest of the file as it was read. */
@@ -204,9 +212,12 @@ function checkDigest(info: FileInfo, digest: string): void {
 
 async function askUntilDone(job: Job, status: Status, size: number, digest: string): Promise<FileInfo> {
   for (let waitMs = 50; ; waitMs = Math.min(LONGEST_POLL_MS, waitMs * 2)) {
-    const request = { epoch: status.epoch, size, digest };
+    const request = { epoch: status.epoch, size, digest, ...(job.single && { endTransfer: true }) };
     const answer = await job.call(() => job.api.completeUpload(status.id, request, { signal: job.signal }));
-    if (answer.done) return answer.value;
+    if (answer.done) {
+      if (answer.value.transferEnded) job.ended = true;
+      return answer.value;
+    }
     await sleepMs(waitMs, job.signal);
   }
 }

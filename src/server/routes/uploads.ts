@@ -1,4 +1,6 @@
 /** Uploads: created, filled with blocks in any order, completed. */
+import { HawserError } from '../../core/errors.ts';
+import type { UploadStatus } from '../../engine/contract.ts';
 import { requestBody } from '../request-body.ts';
 import type { App, RouteContext } from '../route-context.ts';
 import {
@@ -6,9 +8,9 @@ import {
   BlocksQuery,
   bytesOf,
   CompleteBody,
+  CompletedAnswer,
   DropQuery,
   Empty,
-  EntryAnswer,
   IdParams,
   NoQuery,
   NotYetAnswer,
@@ -18,6 +20,8 @@ import {
   UploadsQuery,
 } from '../schemas.ts';
 import { attributes, entryForm, uploadForm } from '../wire-forms.ts';
+
+const transferOf = ({ transfer }: UploadStatus): string | null => transfer;
 
 export const BLOCKS_TYPE = 'application/vnd.hawser.blocks';
 export const DIGESTS_TYPE = 'application/vnd.hawser.digests';
@@ -39,15 +43,29 @@ export function uploadRoutes(app: App, { engine, limits }: RouteContext): void {
       },
     },
     async ({ principal, body }, reply) => {
-      const { path, size, transfer, overwrite, digest } = body;
-      const status = await engine.createUpload(principal, {
-        path,
-        size,
-        ...attributes(body),
-        ...(transfer === undefined ? {} : { transfer }),
-        ...(overwrite === undefined ? {} : { overwrite }),
-        ...(digest === undefined ? {} : { digest }),
-      });
+      const { path, size, begin, overwrite, digest } = body;
+      if (begin !== undefined && body.transfer !== undefined)
+        throw new HawserError('request_invalid', 'An upload belongs to one transfer: give "transfer" or "begin", not both.', {
+          value: body.transfer,
+        });
+      const begun =
+        begin && (await engine.createTransfer(principal, { kind: 'upload', ...begin, filesTotal: 1, bytesTotal: size }));
+      const transfer = begun?.id ?? body.transfer;
+      let status: UploadStatus;
+      try {
+        status = await engine.createUpload(principal, {
+          path,
+          size,
+          ...attributes(body),
+          ...(transfer === undefined ? {} : { transfer }),
+          ...(overwrite === undefined ? {} : { overwrite }),
+          ...(digest === undefined ? {} : { digest }),
+        });
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        if (begun) await engine.changeTransfer(principal, begun.id, { state: 'failed', error: reason.slice(0, 1000) });
+        throw error;
+      }
       // A file that is in place already has no upload to point at.
       if (status.state === 'receiving') reply.header('location', `uploads/${status.id}`);
       return reply.code(status.resumed || status.state === 'done' ? 200 : 201).send(uploadForm(status));
@@ -122,11 +140,23 @@ export function uploadRoutes(app: App, { engine, limits }: RouteContext): void {
         params: IdParams,
         querystring: NoQuery,
         body: CompleteBody,
-        response: { 200: EntryAnswer, 202: NotYetAnswer },
+        response: { 200: CompletedAnswer, 202: NotYetAnswer },
       },
     },
     async ({ principal, params: { id }, body }, reply) => {
-      const answer = await engine.completeUpload(principal, id, body);
+      const { endTransfer = false, ...request } = body;
+      // Afterwards the upload is no more.
+      const transfer = endTransfer ? await engine.getUpload(principal, id).then(transferOf, () => null) : null;
+      const answer = await engine.completeUpload(principal, id, request);
+      if (answer.done && transfer !== null) {
+        const end = { filesTotal: 1, bytesTotal: request.size, state: 'done' } as const;
+        // The file is there, whatever has become of the transfer.
+        const ended = await engine.changeTransfer(principal, transfer, end).then(
+          () => true,
+          () => false,
+        );
+        return reply.code(200).send({ ...entryForm(answer.value), transferEnded: ended });
+      }
       if (answer.done) return reply.code(200).send(entryForm(answer.value));
       return reply.code(202).header('retry-after', '1').send({ hashedBytes: answer.hashedBytes, size: answer.size });
     },

@@ -1,0 +1,77 @@
+/**
+ * One file that arrives in a folder needs nothing to be known before its upload is opened: its transfer begins with it, in the
+ * same round trip in which everything else is asked.
+ */
+import { joinPath } from '../../core/path.ts';
+import type { Api } from '../api-contract.ts';
+import type { TransferOptions } from '../contract.ts';
+import { withRetry } from '../retry.ts';
+import { checkBlockBytes } from './block-bytes.ts';
+import type { DigestCache } from './digest-cache.ts';
+import type { Stop } from './job.ts';
+import { openSourceFile, type SourceState } from './source-file.ts';
+import type { Source } from './sources.ts';
+import { type Status, uploadRequest } from './upload.ts';
+
+export interface EarlyUpload {
+  /** Id of its transfer. */
+  readonly transfer: string;
+  /** The upload, for whoever would open the same one; null: it was another, or has been taken. */
+  take(path: string, state: SourceState, digest: string | undefined): Status | null;
+  /** Frees what the server holds, if nobody took it. */
+  drop(): Promise<void>;
+}
+
+/** Larger files never go into packs. */
+export const EARLY_BYTES = 1024 * 1024;
+
+/**
+ * Null when it could not be opened: whoever opens it anew is told why, and deals with it. Rejects when the put is stopped.
+ */
+export async function openEarly(
+  api: Api,
+  stop: Stop,
+  cache: DigestCache,
+  source: Source,
+  folder: string,
+  options: TransferOptions,
+  begin: { source: string; destination: string },
+): Promise<EarlyUpload | null> {
+  const { signal } = stop.controller;
+  const path = joinPath(folder, source.name);
+  let opened: { state: SourceState; digest: string | undefined; status: Status };
+  try {
+    const state = stateOf(source, options);
+    const digest = await cache.get(state.key);
+    const { priority = 'normal' } = options;
+    const request = { ...uploadRequest(path, state, digest, options), begin: { ...begin, priority } };
+    opened = { state, digest, status: checkBlockBytes(await withRetry(() => api.createUpload(request, { signal }), stop.retry)) };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return null;
+  }
+  const { state, digest, status } = opened;
+  if (status.transfer === null) return null;
+  let taken = false;
+  return {
+    transfer: status.transfer,
+    take(wanted, now, known) {
+      if (taken || wanted !== path || now.key !== state.key || known !== digest) return null;
+      taken = true;
+      return status;
+    },
+    async drop() {
+      if (taken || status.state === 'done') return;
+      await api.removeUpload(status.id, { epoch: status.epoch, signal }).catch(() => undefined);
+    },
+  };
+}
+
+function stateOf({ local }: Source, { follow = false }: TransferOptions): SourceState {
+  const file = openSourceFile(local, follow);
+  try {
+    return file.state();
+  } finally {
+    file.close();
+  }
+}
