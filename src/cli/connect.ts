@@ -83,6 +83,7 @@ export function clientOptions(shell: Shell, server: Server, options: ConnectOpti
     ...(server.fingerprint === undefined || options.insecure ? {} : { fingerprint: server.fingerprint }),
     ...(server.caCert === undefined || options.insecure ? {} : { caCert: server.caCert }),
     ...laneOptions(options),
+    stateFolder: stateFolder(shell.env),
   };
 }
 

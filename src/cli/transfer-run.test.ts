@@ -107,7 +107,7 @@ describe('transfers', () => {
       const env = { ...environment(), HAWSER_FINGERPRINT: 'a'.repeat(64) };
       const loud = await cli('put --insecure a /', { put: async () => summary }, { env });
       assert.match(loud.shell.err(), /warning: --insecure/);
-      const wanted = ({ lane: _, ...options }: ClientOptions) => options;
+      const wanted = ({ lane: _, stateFolder: __, ...options }: ClientOptions) => options;
       assert.deepEqual(loud.shell.connections.map(wanted), [
         { url: 'https://h:1', token: 'secret-token', insecure: true, transport: 'auto' },
       ]);

@@ -174,6 +174,11 @@ export type PutSource = string | AsyncIterable<Uint8Array>;
 
 export interface Client {
   capabilities(): Promise<Capabilities>;
+  /**
+   * Gets a ticket, so that the next lane to this server opens straight over UDP. Every lane that opens leaves one as well. Rejects
+   * with `route_not_found` (the server is too old) and lane_unavailable.
+   */
+  rememberLane(): Promise<void>;
   whoami(): Promise<{ id: string; name: string; role: Role }>;
   info(): PathInfo;
 

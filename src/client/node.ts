@@ -32,6 +32,12 @@ export function createClient(options: ClientOptions): Client {
   return {
     capabilities: () => api.capabilities(),
     whoami: () => api.whoami(),
+    async rememberLane() {
+      const memory = laneMemory(options);
+      if (!memory) return;
+      const ticket = await api.laneTicket();
+      memory.learn({ ...ticket, rttMs: https.info().rttMs, worked: true });
+    },
     info: () => transport.info(),
 
     // Loaded when needed: most commands move nothing, and start faster without.

@@ -183,6 +183,38 @@ describe('the lane', { concurrency: 4 }, () => {
     assert.deepEqual(await lanesOf(server), [], 'nothing stays open');
   });
 
+  test('a lane to a server that is known opens without a word over TCP', async (context) => {
+    const journey = await open(context, 'put');
+    const relay = await farAway(journey);
+    await arrives(journey, 'lane', startFar(journey, relay, []));
+    relay.weather.refusing = true;
+    const { accepted } = relay;
+    writeContent(journey.source, SIZE, 4);
+    await arrives(journey, 'lane', startFar(journey, relay, LANE));
+    assert.equal(relay.accepted, accepted);
+  });
+
+  test('a lane that is expected and does not open: HTTPS does it', async (context) => {
+    const journey = await open(context, 'put');
+    const relay = await farAway(journey);
+    await login(journey, relay);
+    journey.udp.weather.dark = { up: true, down: true };
+    relay.weather.delayMs = 0;
+    await arrives(journey, 'https', startFar(journey, relay, []));
+  });
+
+  test('a server that was started again takes the tickets that it gave before', async (context) => {
+    const journey = await open(context, 'put');
+    const relay = await farAway(journey);
+    await login(journey, relay);
+    await journey.server.kill();
+    await journey.server.start();
+    relay.weather.refusing = true;
+    const { accepted } = relay;
+    await arrives(journey, 'lane', startFar(journey, relay, []));
+    assert.equal(relay.accepted, accepted);
+  });
+
   test('where only small packets come through, no lane is opened', async (context) => {
     const journey = await open(context, 'put');
     journey.udp.weather.mostBytes = 1300;
@@ -278,8 +310,15 @@ async function farAway({ world, server }: Journey): Promise<Relay> {
   return relay;
 }
 
+const farUrl = ({ port }: Relay): string => `https://[::ffff:127.0.0.1]:${port}`;
+
 function startFar(journey: Journey, relay: Relay, more: readonly string[]): Run {
-  return start(journey, more, { env: { HAWSER_URL: `https://[::ffff:127.0.0.1]:${relay.port}` } });
+  return start(journey, more, { env: { HAWSER_URL: farUrl(relay) } });
+}
+
+/** Over the relay. From then on there is a ticket. */
+async function login({ world, server }: Journey, relay: Relay): Promise<void> {
+  await world.expect(server, ['login', farUrl(relay), '--fingerprint', server.fingerprint!]);
 }
 
 async function lanesOf({ port, fingerprint, token }: Server): Promise<unknown[]> {

@@ -4,9 +4,21 @@ import { test } from 'node:test';
 import { readFrames } from '../../src/core/lane/frame-reader.ts';
 import type { FrameHandler } from '../../src/core/lane/frames.ts';
 import { expandPacketNumber, newHeader, newSymbolHead, readHeader, readSymbolHead } from '../../src/core/lane/wire.ts';
+import { attemptOf, createHello, createWelcome, readHello, readHelloFrame, setAttempt } from '../../src/transport/lane/hello.ts';
 import { createKeySchedule } from '../../src/transport/lane/keys.ts';
 import { NativeMemory } from '../../src/transport/lane/native.ts';
 import { createOpen, KIND_CONTROL, KIND_DATA } from '../../src/transport/lane/seal.ts';
+import {
+  CLIENT,
+  HELLO,
+  HELLO_REQUEST,
+  LANE_SECRET,
+  SERVER,
+  TICKET,
+  TICKET_SECRET,
+  WELCOME,
+  WELCOME_ANSWER,
+} from './hello-vectors.ts';
 import { LANE_DOCUMENT, withVectors } from './lane-document.ts';
 import { CLIENT_RANDOM, FRAMES, framesOf, PACKETS, SECRET, sealedPacket } from './lane-vectors.ts';
 
@@ -35,6 +47,20 @@ test("the driver's keys open the packets that are sealed after the document", ()
     if (packet.kind === 'data') assert.ok(readSymbolHead(packet.plain, newSymbolHead()));
     else assert.ok(readFrames(packet.plain, recorder([])));
   }
+});
+
+test('hello and welcome of the document are understood by those who have the keys', () => {
+  const hello = createHello(TICKET, TICKET_SECRET, HELLO_REQUEST, CLIENT);
+  setAttempt(hello.datagram, attemptOf(HELLO));
+  assert.deepEqual(Buffer.from(hello.datagram), HELLO);
+  const { answer, laneSecret } = hello.read(WELCOME);
+  assert.deepEqual([answer, Buffer.from(laneSecret)], [WELCOME_ANSWER, LANE_SECRET]);
+  const frame = readHelloFrame(HELLO);
+  assert.ok(frame);
+  assert.deepEqual(readHello(HELLO, frame, TICKET_SECRET), HELLO_REQUEST);
+  const welcome = createWelcome(frame, TICKET_SECRET, SERVER).seal(WELCOME_ANSWER);
+  setAttempt(welcome, attemptOf(HELLO));
+  assert.deepEqual(Buffer.from(welcome), WELCOME);
 });
 
 test('the frames of the document say what stands beside them', () => {

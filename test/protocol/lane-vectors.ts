@@ -9,6 +9,7 @@ import type { AckSource } from '../../src/core/lane/ack-frame.ts';
 import { MAX_CONTROL_BYTES } from '../../src/core/lane/contract.ts';
 import { FrameWriter } from '../../src/core/lane/frame-writer.ts';
 import { expandPacketNumber, type Header, writeHeader, writeSymbolHead } from '../../src/core/lane/wire.ts';
+import { helloVectors } from './hello-vectors.ts';
 
 export const SECRET = Uint8Array.from({ length: 32 }, (_, i) => i);
 export const CLIENT_RANDOM = Uint8Array.from({ length: 32 }, (_, i) => 32 + i);
@@ -116,6 +117,8 @@ export function laneVectors(): string {
       `s2c id, path ${path}    ${hex(expand(prk(0), `cid s2c ${path}`, 8))}`,
     ]),
   ]);
+  out.push('### Hello and welcome', '');
+  block(helloVectors());
   out.push('### Packets (aes-128-gcm)', '');
   for (const packet of PACKETS) {
     const header = headerOf(packet);

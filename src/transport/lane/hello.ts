@@ -52,9 +52,15 @@ export interface HelloFrame {
   readonly ticket: Uint8Array;
 }
 
+/** An X25519 key of the moment. */
+export interface KeyPair {
+  readonly privateKey: KeyObject;
+  readonly publicKey: KeyObject;
+}
+
 /** Throws RangeError when ticket and request do not fit into one datagram. */
-export function createHello(ticket: Uint8Array, secret: Uint8Array, request: unknown): Hello {
-  const { privateKey, publicKey } = generateKeyPairSync('x25519');
+export function createHello(ticket: Uint8Array, secret: Uint8Array, request: unknown, keys: KeyPair = newKeys()): Hello {
+  const { privateKey, publicKey } = keys;
   const clientKey = rawKey(publicKey);
   if (ticket.length > MAX_TICKET_BYTES) throw new RangeError(`A ticket of ${ticket.length} bytes is too long.`);
   const datagram = new Uint8Array(HELLO_BYTES);
@@ -92,8 +98,8 @@ export function readHello(datagram: Uint8Array, { clientKey, ticket }: HelloFram
 }
 
 /** The server's part of a lane's keys, made before it is known what the answer will be. Throws for a key that is none. */
-export function createWelcome({ clientKey }: HelloFrame, secret: Uint8Array) {
-  const { privateKey, publicKey } = generateKeyPairSync('x25519');
+export function createWelcome({ clientKey }: HelloFrame, secret: Uint8Array, keys: KeyPair = newKeys()) {
+  const { privateKey, publicKey } = keys;
   const serverKey = rawKey(publicKey);
   const prk = welcomePrk(clientKey, serverKey, secret, privateKey, clientKey);
   return {
@@ -124,6 +130,8 @@ export const attemptOf = (datagram: Uint8Array): number => datagram[ATTEMPT_AT] 
 export function setAttempt(datagram: Uint8Array, attempt: number): void {
   datagram[ATTEMPT_AT] = attempt & 0xff;
 }
+
+const newKeys = (): KeyPair => generateKeyPairSync('x25519');
 
 function laneKeys(prk: Uint8Array, clientKey: Uint8Array): { laneSecret: Uint8Array; clientRandom: Uint8Array } {
   return { laneSecret: expand(prk, 'lane secret', 32), clientRandom: new Uint8Array(clientKey) };
