@@ -2,8 +2,8 @@
  * Sockets: one port that speaks HTTP/1.1 and HTTP/2 over TLS 1.3, or HTTP/1.1 in the clear.
  *
  * TLS runs in front and hands each connection to an HTTP/1.1 or an HTTP/2 server by what ALPN chose. Node's http2 server can
- * do both itself, as fast, but its HTTP/1.1 side takes none of the bounds that http.Server has (headers, keep-alive). The
- * first byte is looked at before TLS, so that a browser that asks in the clear is told what is wrong.
+ * do both itself, as fast, but its HTTP/1.1 side takes none of the bounds that http.Server has (headers, keep-alive). A
+ * browser that asks in the clear is told what is wrong.
  */
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import http2, { type ServerHttp2Session } from 'node:http2';
@@ -50,8 +50,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     socket.once('close', () => sockets.delete(socket));
     // A reset by the peer is no news; whoever reads or writes finds out.
     socket.on('error', () => socket.destroy());
-    if (secure) peek(socket, limits.handshakeMs, () => secure.emit('connection', socket));
-    else plain.emit('connection', socket);
+    // TLS has to be the first to read: handed what another has read, it would go on in buffers of that size, and read a 16 KiB
+    // record in two or three calls.
+    (secure ?? plain).emit('connection', socket);
   });
   front.maxConnections = limits.connections;
   await bind(front, host, port);
@@ -171,25 +172,24 @@ function secureServer(
       (socket.alpnProtocol === 'h2' ? multiplexed : plain).emit('connection', socket);
     },
   );
-  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+    if (IN_THE_CLEAR.has(error.code ?? '')) explainClear(socket);
+    socket.destroy();
+  });
   return server;
 }
 
-/** Calls `secure` when the first byte is that of a TLS handshake, and explains itself otherwise. */
-function peek(socket: Socket, withinMs: number, secure: () => void): void {
-  const timer = setTimeout(() => socket.destroy(), withinMs);
-  socket.once('close', () => clearTimeout(timer));
-  socket.once('data', (first: Buffer) => {
-    clearTimeout(timer);
-    socket.pause();
-    if (first[0] === TLS_HANDSHAKE) {
-      socket.unshift(first);
-      secure();
-      return;
-    }
-    const error = new HawserError('request_invalid', 'This port speaks HTTPS: use "https://" in the address.');
-    answerRaw(socket, error);
+/** Answers in the clear, below TLS, which has not written anything yet. Does nothing on a Node that hides what is there. */
+function explainClear(socket: Socket): void {
+  const below = (socket as Socket & { readonly _parent?: Socket | null })._parent;
+  if (!below || below.destroyed || below.bytesWritten > 0) return;
+  // TLS ends the connection when this returns; it has to stay until the answer was read.
+  const { destroy } = below;
+  below.destroy = () => below;
+  setImmediate(() => {
+    below.destroy = destroy;
   });
+  answerRaw(below, new HawserError('request_invalid', 'This port speaks HTTPS: use "https://" in the address.'));
 }
 
 /** What http.Server could not make a request of. */
@@ -261,5 +261,6 @@ const BIND_ERRORS: Readonly<Record<string, string>> = {
 /** The newest answer on each HTTP/1.1 connection. */
 const answering = new WeakMap<Socket, ServerResponse>();
 const openStreams = new WeakMap<ServerHttp2Session, number>();
-const TLS_HANDSHAKE = 0x16;
+/** What OpenSSL says of a first record that is none. */
+const IN_THE_CLEAR = new Set(['ERR_SSL_HTTP_REQUEST', 'ERR_SSL_HTTPS_PROXY_REQUEST', 'ERR_SSL_WRONG_VERSION_NUMBER']);
 const LINGER_MS = 2_000;

@@ -43,12 +43,19 @@ describe('hostile connections', () => {
     await stillWell(before);
   });
 
-  it('HTTP on the TLS port is told so', async () => {
-    const answer = await exchange({ port: world.secure.port, secure: false }, [ask('GET', '/')]);
-    assert.deepEqual([answer.status, answer.code], [400, 'request_invalid']);
-    assert.match(answer.body, /https:/);
-    await secureStillWell();
-  });
+  for (const [name, opening] of [
+    ['HTTP', ask('GET', '/', { bearer: null })],
+    ['HTTP with a body', ask('PUT', '/', { bearer: null, body: Buffer.alloc(200_000, 0x20) })],
+    ['HTTP to a proxy', 'CONNECT localhost:443 HTTP/1.1\r\n\r\n'],
+    ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+  ] as const) {
+    it(`${name} in the clear on the TLS port is told so`, async () => {
+      const answer = await exchange({ port: world.secure.port, secure: false }, [opening]);
+      assert.deepEqual([answer.status, answer.code], [400, 'request_invalid']);
+      assert.match(answer.body, /https:/);
+      await secureStillWell();
+    });
+  }
 
   for (const [name, bytes] of [
     ['noise after a handshake byte', Buffer.concat([Buffer.from('16'), Buffer.alloc(500, 0xee)])],
