@@ -111,10 +111,12 @@ export interface Transmit {
 export interface PathOptions {
   /** What the TLS connection saw, if anything. */
   readonly rttUs?: Us;
-  /** What an earlier lane to the same place reached; believed only when the RTT is within 20 %, and then by half. */
+  /** What an earlier lane to the same place reached; tried by half, and only when the round trip is still what it was. */
   readonly cachedBytesPerSecond?: number;
   /** Packets of full size are known to get through, both ways: there is nothing to greet. Default false. */
   readonly opened?: boolean;
+  /** The round trip that the earlier lane saw. Default: `rttUs`. */
+  readonly cachedRttUs?: Us;
   /** The peer's address is proven: nothing limits what may be sent to it. The server's paths begin unproven. */
   readonly validated: boolean;
   /** Only kept alive until every other path is dead. */

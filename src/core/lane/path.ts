@@ -106,6 +106,7 @@ export class Path {
       capBytesPerSecond,
       wallClockUs,
       ...(options.cachedBytesPerSecond === undefined ? {} : { cachedBytesPerSecond: options.cachedBytesPerSecond }),
+      ...(options.cachedRttUs === undefined ? {} : { cachedRttUs: options.cachedRttUs }),
       ...(decisionLog ? { decisionLog } : {}),
     });
     this.pacer = new Pacer(nowUs, this.controller.rateBytesPerSecond(nowUs));

@@ -20,6 +20,7 @@ import {
   decideTrain,
   drainPlan,
   REFILL_GAIN,
+  resumePlan,
   trainToCap,
 } from './rate-decisions.ts';
 import { applyRails, boundRate, describeDecision, isCarried, mbit, takeEvidence } from './rate-evidence.ts';
@@ -39,8 +40,13 @@ export interface RateControllerOptions {
   readonly packetBytes: number;
   /** A first guess. */
   readonly rttUs: Us;
-  /** What an earlier lane on this path reached: half of it is tried at once when the round trip is within 20 % of `rttUs`. */
+  /**
+   * What an earlier lane on this path reached: half of it is tried with the first packet train when the round trip is nearly what
+   * it was then (draft-ietf-tsvwg-careful-resume).
+   */
   readonly cachedBytesPerSecond?: number;
+  /** The round trip of then. Default: `rttUs`. */
+  readonly cachedRttUs?: Us;
   readonly capBytesPerSecond?: number;
   /** One line a decision. */
   readonly decisionLog?: (line: string) => void;
@@ -59,7 +65,7 @@ export class RateController {
   readonly #meter: IntervalMeter;
   readonly #breaks = new BreakList();
   readonly #decisionLog: ((line: string) => void) | undefined;
-  readonly #guessedRttUs: Us;
+  readonly #cachedRttUs: Us;
   #cachedRate: number;
   #cap: number;
   #interval: Interval;
@@ -72,7 +78,7 @@ export class RateController {
   constructor(options: RateControllerOptions) {
     const { nowUs, log } = options;
     this.#log = log;
-    this.#guessedRttUs = options.rttUs;
+    this.#cachedRttUs = options.cachedRttUs ?? options.rttUs;
     this.#state = new RateState({ ...options, rttUs: Math.max(options.rttUs, LEAST_GUESSED_RTT_US) });
     this.#competition = new Competition(this.#state);
     this.#meter = new IntervalMeter(log);
@@ -191,9 +197,11 @@ export class RateController {
     if (!this.#acked) return 2 * least;
     if (state.mode === 'compete')
       return Math.max(this.#competition.windowBytes * 1.1 + (2 * state.ackIntervalUs * state.rate) / 1e6, least);
+    const { kind, startUs, endUs, gain, rate } = this.#interval;
+    const trainBytes = kind === 'train' ? ((gain - 1) * rate * (endUs - startUs)) / 1e6 : 0;
     const queueUs = Math.max(3 * state.targetUs(state.rate), 50_000);
     const spanUs = state.minRttUs + queueUs + 3 * state.ackIntervalUs + 2 * state.jitterUs + this.#stall.usualGapUs;
-    return Math.max(((state.rate * spanUs) / 1e6) * (state.mode === 'ramp' ? 2.2 : 1.3), least);
+    return Math.max(((state.rate * spanUs) / 1e6) * (state.mode === 'ramp' ? 2.2 : 1.3), least) + trainBytes;
   }
 
   /** Sent after the largest acknowledged packet; everything older has left the network. */
@@ -317,12 +325,11 @@ export class RateController {
   #handleFirstAck(nowUs: Us): void {
     this.#acked = true;
     const state = this.#state;
-    const same = Math.abs(state.srttUs - this.#guessedRttUs) <= 0.2 * this.#guessedRttUs;
+    const same = state.srttUs < 1.5 * this.#cachedRttUs && state.srttUs > this.#cachedRttUs / 1.5;
     const rate = 0.5 * this.#cachedRate;
     this.#cachedRate = 0;
-    if (!same || rate <= state.rate * 2) return;
-    // Careful Resume: 20 ms at half of what it was, and what comes back decides.
-    this.#interval = this.#begin(nowUs, { kind: 'train', gain: rate / state.rate, lengthUs: 20_000, minPackets: 16 });
+    const plan = resumePlan(state, rate);
+    if (same && plan) this.#interval = this.#begin(nowUs, plan);
   }
 
   #resume(nowUs: Us): void {

@@ -4,7 +4,7 @@
  */
 import type { Us } from './contract.ts';
 import type { CheckReference, Evidence, Plan, RateState } from './rate-state.ts';
-import { STEADY, TRAIN } from './rate-state.ts';
+import { RAMP_GAIN, STEADY, TRAIN } from './rate-state.ts';
 
 export interface Decided {
   readonly plan: Plan;
@@ -39,22 +39,20 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
     }
     return { plan: TRAIN, verdict: 'pass' };
   }
-  let suspicious = e.excess;
-  if (!loss.known) {
-    if (e.queueUs < e.targetUs / 2) loss.learnPassed(m.loss, m.packets);
-    else {
-      loss.assumeNone();
-      state.rate = Math.min(rate, m.deliveryRate);
-      suspicious ||= m.loss > 0.02;
-    }
-  }
-  // The train's packets were spread by the bottleneck to its own rate: that is the capacity, in one step.
-  if (!suspicious && (state.mode === 'ramp' || e.throughput > 1.08 * rate))
-    state.rate = Math.min(rate * interval.gain, Math.max(rate, e.throughput * 0.98));
+  // Of losses of which nothing is known while there is a queue, what comes next says more: the queue may be this train's own.
+  if (!loss.known && e.queueUs < e.targetUs / 2) loss.learnPassed(m.loss, m.packets);
+  const unsure = !loss.known && m.loss > 0.02;
+  // The train's packets were spread by the bottleneck to its own rate: that is the capacity, in one step. Of a train that lost
+  // more than can be explained, what arrived is proven.
+  if (state.mode === 'ramp') {
+    const proven = unsure || e.excess ? m.deliveryRate : Math.max(e.throughput, 0.8 * rate);
+    state.rate = Math.min(rate * interval.gain, 0.98 * proven);
+    if (unsure) return { plan: STEADY, verdict: 'unsure' };
+  } else if (!e.excess && e.throughput > 1.08 * rate) state.rate = Math.min(rate * interval.gain, e.throughput * 0.98);
   state.mode = 'cruise';
   state.trainGain = CRUISE_GAIN;
   state.failTrain();
-  if (suspicious) state.suspect(e.nowUs, referenceOf(state, e));
+  if (e.excess) state.suspect(e.nowUs, referenceOf(state, e));
   return { plan: STEADY, verdict: 'fail' };
 }
 
@@ -115,6 +113,16 @@ function differenceSigma(state: RateState, loss: number, packets: number, others
 /** At the path's rate: hold the queue at its target, and look for more when there is none. */
 export function decideSteady(state: RateState, e: Evidence): Decided {
   const { measured: m } = e;
+  if (!state.loss.known) {
+    if (e.queueUs < e.targetUs / 2) {
+      state.loss.learnPassed(m.loss, m.packets);
+      return { plan: TRAIN, verdict: 'learned' };
+    }
+    state.loss.assumeNone();
+    state.mode = 'cruise';
+    state.trainGain = CRUISE_GAIN;
+    state.failTrain();
+  }
   if (e.clear) {
     const settled = learnClear(state, e);
     if (settled) return settled;
@@ -194,6 +202,8 @@ function growWhenQuiet(state: RateState, e: Evidence): Decided {
   }
   state.wasHigh = false;
   if (state.suspicion) return { plan: STEADY, verdict: 'suspect' };
+  // It was slower for a queue to go away, and the queue was there all the time: what came through is all that can.
+  if (e.leastQueueUs > Math.max(3000, 3 * state.jitterUs)) state.rate = Math.max(state.rate, 0.98 * e.throughput);
   if (state.hold === 0) return { plan: TRAIN, verdict: 'quiet' };
   state.hold--;
   const most = state.shallow ? 0.01 : 1;
@@ -283,6 +293,18 @@ export function drainPlan(state: RateState): Plan {
   };
 }
 
+/**
+ * Careful Resume: a few milliseconds at half of what was reached before, and what comes back decides. Should the path be
+ * ten times slower now, that is a queue of 50 ms. Null: the next train of the ramp is as fast.
+ */
+export function resumePlan(state: RateState, rate: number): Plan | null {
+  if (rate <= RAMP_GAIN * state.rate) return null;
+  const most = (MOST_RESUME_PACKETS * state.packetBytes * 1e6) / RESUME_US;
+  const trainRate = Math.max(Math.min(rate, most), RAMP_GAIN * state.rate);
+  const lengthUs = Math.max(RESUME_US, (LEAST_RESUME_PACKETS * state.packetBytes * 1e6) / trainRate);
+  return { kind: 'train', gain: trainRate / state.rate, lengthUs, minPackets: LEAST_RESUME_PACKETS };
+}
+
 /** A train that stays below the cap; a step of a few percent up to it needs none. */
 export function trainToCap(state: RateState, cap: number): Plan {
   const gain = cap / state.rate;
@@ -304,5 +326,9 @@ function cycleUs(state: RateState, e: Evidence): Us {
 const CRUISE_GAIN = 1.25;
 const CHECK_GAIN = 0.4;
 export const REFILL_GAIN = 1.5;
+const RESUME_US = 12_000;
+const LEAST_RESUME_PACKETS = 16;
+/** Four times what may be sent without knowing anything. */
+const MOST_RESUME_PACKETS = 128;
 /** A queue that no target explains: half the throughput until it is gone. */
 const BLOATED_US = 250_000;

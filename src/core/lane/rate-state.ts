@@ -318,6 +318,6 @@ const MIN_TARGET_US = 5000;
 const MAX_TARGET_US = 60_000;
 const SLOW_TARGET_RATE = 20e6 / 8;
 /** A train's excess is 20 ms of queue whatever its gain, and 4 reaches the path's rate in half the round trips of 2. */
-const RAMP_GAIN = 4;
+export const RAMP_GAIN = 4;
 const DRAIN_PERIOD_US = 5_000_000;
 const CHECK_PERIOD_US = 1_000_000;

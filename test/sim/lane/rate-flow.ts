@@ -24,6 +24,8 @@ export interface RateFlowOptions {
   policy: LanePolicy;
   capBytesPerSecond: number;
   cachedBytesPerSecond: number;
+  /** 0: as guessed. */
+  cachedRttUs: number;
   /** Bytes a second that the application has; Infinity: always something to send. */
   sourceBytesPerSecond: number;
   sender: Partial<HostOptions>;
@@ -43,6 +45,7 @@ const DEFAULTS: RateFlowOptions = {
   policy: { kind: 'fair' },
   capBytesPerSecond: Number.POSITIVE_INFINITY,
   cachedBytesPerSecond: 0,
+  cachedRttUs: 0,
   sourceBytesPerSecond: Number.POSITIVE_INFINITY,
   sender: { timerLateUs: 500 },
   receiver: { receiveBatchUs: 1000 },
@@ -123,6 +126,7 @@ export class RateFlow {
       packetBytes: PACKET_BYTES,
       rttUs: options.guessedRttUs || options.rttUs,
       cachedBytesPerSecond: options.cachedBytesPerSecond,
+      ...(options.cachedRttUs > 0 ? { cachedRttUs: options.cachedRttUs } : {}),
       capBytesPerSecond: options.capBytesPerSecond,
       wallClockUs: this.#net.nowUs + options.wallErrorUs,
       ...(options.decisionLog ? { decisionLog: options.decisionLog } : {}),

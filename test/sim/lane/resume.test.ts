@@ -1,0 +1,71 @@
+/** A lane that is told what an earlier one reached: sooner at its rate when that is still true, and no worse off when it is not. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import type { RateFlowOptions } from './rate-flow.ts';
+import { type Outcome, runScenario } from './rate-scenario.ts';
+
+const SECONDS = 8;
+
+for (const { mbit, rttMs } of [
+  { mbit: 100, rttMs: 200 },
+  { mbit: 100, rttMs: 600 },
+  { mbit: 500, rttMs: 100 },
+]) {
+  test(`what is still true saves round trips: ${mbit} Mbit/s, ${rttMs} ms`, () => {
+    for (const loss of [0, 0.1]) {
+      const without = runs(mbit, rttMs, loss, {});
+      const remembered = runs(mbit, rttMs, loss, { cachedBytesPerSecond: (mbit * 1e6) / 8 });
+      const [before, after] = [without, remembered].map((each) => median(each, (o) => o.efficiency)) as [number, number];
+      assert.ok(after > before + 0.008, `of the first ${SECONDS} s ${after} instead of ${before}, a loss of ${loss}`);
+      const peakMs = Math.max(...remembered.map((o) => o.startPeakMs));
+      assert.ok(peakMs <= 60, `a queue of ${peakMs} ms at the start, a loss of ${loss}`);
+    }
+  });
+}
+
+for (const { factor, peakMs } of [
+  { factor: 10, peakMs: 70 },
+  { factor: 100, peakMs: 150 },
+]) {
+  test(`what was ${factor} times more makes a short queue, and no lasting harm`, () => {
+    for (const rttMs of [100, 200]) {
+      for (const loss of [0, 0.1, 0.3]) {
+        const [without, stale] = [
+          runs(10, rttMs, loss, {}),
+          runs(10, rttMs, loss, { cachedBytesPerSecond: (factor * 10e6) / 8 }),
+        ] as const;
+        const least = 0.95 * median(without, (o) => o.efficiency);
+        const share = median(stale, (o) => o.efficiency);
+        assert.ok(share >= least, `${rttMs} ms, a loss of ${loss}: ${share} where ${least} is asked`);
+        const queueMs = Math.max(...stale.map((o) => o.startPeakMs));
+        assert.ok(queueMs <= peakMs, `${rttMs} ms, a loss of ${loss}: a queue of ${queueMs} ms at the start`);
+        // It is over with the start.
+        for (const { series } of stale) {
+          const last = series[0]!.slice(4).reduce((sum, each) => sum + each, 0) / (SECONDS - 4);
+          assert.ok(last >= 0.85 * 10 * (1 - loss), `${rttMs} ms, a loss of ${loss}: ${last} Mbit/s after 4 s`);
+        }
+      }
+    }
+  });
+}
+
+test('what was reached with another round trip was another path', () => {
+  const without = runs(100, 200, 0.1, {});
+  for (const cachedRttUs of [20_000, 900_000]) {
+    const other = runs(100, 200, 0.1, { cachedBytesPerSecond: 100e6 / 8, cachedRttUs });
+    assert.deepEqual(
+      other.map((o) => o.series),
+      without.map((o) => o.series),
+    );
+  }
+});
+
+function runs(mbit: number, rttMs: number, loss: number, lane: Partial<RateFlowOptions>): Outcome[] {
+  return [1, 2, 3].map((seed) =>
+    runScenario({ seed, mbit, rttMs, loss, queueMs: 400, seconds: SECONDS, fromS: 0, flows: [{ kind: 'lane', lane }] }),
+  );
+}
+
+function median(outcomes: readonly Outcome[], of: (outcome: Outcome) => number): number {
+  return outcomes.map(of).sort((a, b) => a - b)[outcomes.length >> 1] as number;
+}
