@@ -22,10 +22,11 @@ export const HELLO = sealed(
   HELLO_REQUEST,
 );
 export const WELCOME = sealed(
-  Buffer.concat([Uint8Array.of(0x82, HELLO_ATTEMPT), CLIENT.raw.subarray(0, 8), SERVER.raw]),
+  Buffer.concat([Uint8Array.of(0x82, HELLO_ATTEMPT, 0, 100), CLIENT.raw.subarray(0, 8), SERVER.raw]),
   WELCOME_PRK,
   'welcome',
   WELCOME_ANSWER,
+  4,
 );
 
 /** Lines for the document. */
@@ -53,10 +54,10 @@ export function helloVectors(): string[] {
   ];
 }
 
-function sealed(clear: Uint8Array, prk: Buffer, label: string, value: unknown): Buffer {
+function sealed(clear: Uint8Array, prk: Buffer, label: string, value: unknown, authenticFrom = 2): Buffer {
   const plain = Buffer.from(JSON.stringify(value).padEnd(1317 - 16 - clear.length, ' '));
   const cipher = createCipheriv('aes-256-gcm', expand(prk, `${label} key`, 32), expand(prk, `${label} iv`, 12));
-  cipher.setAAD(clear.subarray(2));
+  cipher.setAAD(clear.subarray(authenticFrom));
   return Buffer.concat([clear, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
 }
 

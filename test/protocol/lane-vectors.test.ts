@@ -4,7 +4,16 @@ import { test } from 'node:test';
 import { readFrames } from '../../src/core/lane/frame-reader.ts';
 import type { FrameHandler } from '../../src/core/lane/frames.ts';
 import { expandPacketNumber, newHeader, newSymbolHead, readHeader, readSymbolHead } from '../../src/core/lane/wire.ts';
-import { attemptOf, createHello, createWelcome, readHello, readHelloFrame, setAttempt } from '../../src/transport/lane/hello.ts';
+import {
+  attemptOf,
+  createHello,
+  createWelcome,
+  heldUs,
+  readHello,
+  readHelloFrame,
+  setAttempt,
+  setHeldUs,
+} from '../../src/transport/lane/hello.ts';
 import { createKeySchedule } from '../../src/transport/lane/keys.ts';
 import { NativeMemory } from '../../src/transport/lane/native.ts';
 import { createOpen, KIND_CONTROL, KIND_DATA } from '../../src/transport/lane/seal.ts';
@@ -60,6 +69,8 @@ test('hello and welcome of the document are understood by those who have the key
   assert.deepEqual(readHello(HELLO, frame, TICKET_SECRET), HELLO_REQUEST);
   const welcome = createWelcome(frame, TICKET_SECRET, SERVER).seal(WELCOME_ANSWER);
   setAttempt(welcome, attemptOf(HELLO));
+  setHeldUs(welcome, heldUs(WELCOME));
+  assert.equal(heldUs(WELCOME), 1600);
   assert.deepEqual(Buffer.from(welcome), WELCOME);
 });
 

@@ -2,7 +2,7 @@
 import type { Us } from '../../core/lane/contract.ts';
 import { type PeerAddress, peerAddress } from './address.ts';
 import type { RouteEnvironment } from './client-routes.ts';
-import { attemptOf, HELLO_BYTES, isFor, setAttempt } from './hello.ts';
+import { attemptOf, HELLO_BYTES, heldUs, isFor, setAttempt } from './hello.ts';
 import type { DatagramPort, OutgoingBatch, ReceivedDatagram } from './port.ts';
 import type { Route, ToThread } from './thread-messages.ts';
 
@@ -61,7 +61,9 @@ export class HelloRoutes {
     const from = this.open.find((one) => one.port === port);
     if (this.closed || !from || !isFor(bytes, this.hello)) return false;
     if (this.answers.length >= MOST_ANSWERS) return true;
-    const rttUs = Math.max(1, datagram.arrivedUs - (this.sentUs[attemptOf(bytes)] as number));
+    const sinceUs = datagram.arrivedUs - (this.sentUs[attemptOf(bytes)] as number);
+    // What the server says is a hint: it can make the way seem shorter, but not too short to be one.
+    const rttUs = Math.max(1, sinceUs / 4, sinceUs - heldUs(bytes));
     this.answers.push({ route: from.route, port, address: datagram.source, rttUs });
     const { environment, lane } = this;
     environment.post({ op: 'welcome', lane, answer: this.answers.length - 1, bytes: new Uint8Array(bytes), rttMs: rttUs / 1000 });

@@ -65,7 +65,8 @@ describe('hello and welcome', () => {
       if (frame) assert.throws(() => readHello(changedHello, frame, secret), RangeError, `byte ${i} of the hello`);
       const changedWelcome = new Uint8Array(welcome);
       changedWelcome[i]! ^= 1 << (i & 7);
-      assert.throws(() => hello.read(changedWelcome), `byte ${i} of the welcome`);
+      // How long it was held is a hint.
+      if (i !== 2 && i !== 3) assert.throws(() => hello.read(changedWelcome), `byte ${i} of the welcome`);
     }
   });
 

@@ -6,11 +6,12 @@
  * ticket opens nothing that was sent before, and so that a hello that is sent again by a third opens a lane nobody can use.
  *
  *     hello    0x81 | attempt | client's public key, 32 | bytes of the ticket, 2 | ticket | sealed JSON, padded | tag, 16
- *     welcome  0x82 | attempt | first 8 bytes of the client's key | server's public key, 32 | sealed JSON, padded | tag, 16
+ *     welcome  0x82 | attempt | held, 2 | first 8 bytes of the client's key | server's public key, 32 | sealed JSON, padded | tag, 16
  *
  * Each is as long as a full data packet, so that the answer shows that such packets get through, and so that nobody gets more
- * than he sent. The attempt is not sealed: it tells which of several hellos was answered, for the round trip. Keys (HKDF with
- * SHA-256, RFC 5869; AES-256-GCM, with all after the attempt as associated data):
+ * than he sent. For the round trip alone, and so not sealed, are the attempt (which of several hellos was answered) and how long
+ * the server held it, in units of 16 microseconds. Keys (HKDF with SHA-256, RFC 5869; AES-256-GCM, with all after these as
+ * associated data):
  *
  *     hello     PRK = Extract(salt = client's public key, ikm = ticket's secret)
  *     welcome   PRK = Extract(salt = both public keys, ikm = ticket's secret | X25519 of both)
@@ -69,14 +70,14 @@ export function createHello(ticket: Uint8Array, secret: Uint8Array, request: unk
   datagram[TICKET_AT - 2] = ticket.length >>> 8;
   datagram[TICKET_AT - 1] = ticket.length & 0xff;
   datagram.set(ticket, TICKET_AT);
-  sealInto(datagram, TICKET_AT + ticket.length, hmac(clientKey, secret), 'hello', request);
+  sealInto(datagram, KEY_AT, TICKET_AT + ticket.length, hmac(clientKey, secret), 'hello', request);
   return {
     datagram,
     read(welcome) {
       if (!isWelcome(welcome) || !isFor(welcome, datagram)) throw new RangeError('This is no answer to that hello.');
       const serverKey = welcome.subarray(SERVER_KEY_AT, WELCOME_SEALED_AT);
       const prk = welcomePrk(clientKey, serverKey, secret, privateKey, serverKey);
-      return { ...laneKeys(prk, clientKey), answer: openFrom(welcome, WELCOME_SEALED_AT, prk, 'welcome') };
+      return { ...laneKeys(prk, clientKey), answer: openFrom(welcome, FOR_AT, WELCOME_SEALED_AT, prk, 'welcome') };
     },
   };
 }
@@ -94,7 +95,7 @@ export function readHelloFrame(datagram: Uint8Array): HelloFrame | null {
 
 /** What the client asks for. Throws when it does not have the ticket's secret. */
 export function readHello(datagram: Uint8Array, { clientKey, ticket }: HelloFrame, secret: Uint8Array): unknown {
-  return openFrom(datagram, TICKET_AT + ticket.length, hmac(clientKey, secret), 'hello');
+  return openFrom(datagram, KEY_AT, TICKET_AT + ticket.length, hmac(clientKey, secret), 'hello');
 }
 
 /** The server's part of a lane's keys, made before it is known what the answer will be. Throws for a key that is none. */
@@ -110,7 +111,7 @@ export function createWelcome({ clientKey }: HelloFrame, secret: Uint8Array, key
       datagram[0] = WELCOME;
       datagram.set(clientKey.subarray(0, FOR_BYTES), FOR_AT);
       datagram.set(serverKey, SERVER_KEY_AT);
-      sealInto(datagram, WELCOME_SEALED_AT, prk, 'welcome', answer);
+      sealInto(datagram, FOR_AT, WELCOME_SEALED_AT, prk, 'welcome', answer);
       return datagram;
     },
   };
@@ -129,6 +130,15 @@ export function isFor(welcome: Uint8Array, hello: Uint8Array): boolean {
 export const attemptOf = (datagram: Uint8Array): number => datagram[ATTEMPT_AT] as number;
 export function setAttempt(datagram: Uint8Array, attempt: number): void {
   datagram[ATTEMPT_AT] = attempt & 0xff;
+}
+
+/** How long the server had the hello before it sent this welcome, in microseconds; at most a second. */
+export const heldUs = (welcome: Uint8Array): number =>
+  (((welcome[HELD_AT] as number) << 8) | (welcome[HELD_AT + 1] as number)) * HELD_UNIT_US;
+export function setHeldUs(welcome: Uint8Array, us: number): void {
+  const units = Math.min(0xffff, Math.max(0, Math.round(us / HELD_UNIT_US)));
+  welcome[HELD_AT] = units >>> 8;
+  welcome[HELD_AT + 1] = units & 0xff;
 }
 
 const newKeys = (): KeyPair => generateKeyPairSync('x25519');
@@ -155,25 +165,26 @@ function rawKey(key: KeyObject): Uint8Array {
   return Buffer.from(key.export({ format: 'jwk' }).x as string, 'base64url');
 }
 
-function sealInto(datagram: Uint8Array, from: number, prk: Uint8Array, label: string, value: unknown): void {
+/** The clear part that is authenticated begins at `clear`, the sealed one at `from`. */
+function sealInto(datagram: Uint8Array, clear: number, from: number, prk: Uint8Array, label: string, value: unknown): void {
   const room = HELLO_BYTES - TAG_BYTES - from;
   const plain = Buffer.alloc(Math.max(0, room), ' ');
   const text = Buffer.from(JSON.stringify(value));
   if (text.length > room) throw new RangeError(`${text.length} bytes do not fit into a ${label} that has room for ${room}.`);
   text.copy(plain);
   const cipher = createCipheriv('aes-256-gcm', expand(prk, `${label} key`, 32), expand(prk, `${label} iv`, 12));
-  cipher.setAAD(datagram.subarray(KEY_AT, from));
+  cipher.setAAD(datagram.subarray(clear, from));
   datagram.set(cipher.update(plain), from);
   cipher.final();
   datagram.set(cipher.getAuthTag(), from + room);
 }
 
-function openFrom(datagram: Uint8Array, from: number, prk: Uint8Array, label: string): unknown {
+function openFrom(datagram: Uint8Array, clear: number, from: number, prk: Uint8Array, label: string): unknown {
   const end = HELLO_BYTES - TAG_BYTES;
   const cipher = createDecipheriv('aes-256-gcm', expand(prk, `${label} key`, 32), expand(prk, `${label} iv`, 12), {
     authTagLength: TAG_BYTES,
   });
-  cipher.setAAD(datagram.subarray(KEY_AT, from));
+  cipher.setAAD(datagram.subarray(clear, from));
   cipher.setAuthTag(datagram.subarray(end));
   const plain = cipher.update(datagram.subarray(from, end));
   try {
@@ -189,7 +200,9 @@ const WELCOME = 0x82;
 const ATTEMPT_AT = 1;
 const KEY_AT = 2;
 const TICKET_AT = KEY_AT + 32 + 2;
-const FOR_AT = 2;
+const HELD_AT = 2;
+const HELD_UNIT_US = 16;
+const FOR_AT = 4;
 const FOR_BYTES = 8;
 const SERVER_KEY_AT = FOR_AT + FOR_BYTES;
 const WELCOME_SEALED_AT = SERVER_KEY_AT + 32;

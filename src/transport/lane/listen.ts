@@ -10,7 +10,7 @@ import type { LaneSnapshot } from '../../core/lane/contract.ts';
 import { LaneLink } from './lane-link.ts';
 import type { LaneSocket } from './lane-socket.ts';
 import { parametersOf } from './open.ts';
-import type { LaneParameters } from './thread-messages.ts';
+import type { FromThread, LaneParameters } from './thread-messages.ts';
 import { laneThread, type ThreadHost } from './worker-host.ts';
 
 export interface ListenLanesOptions {
@@ -79,7 +79,7 @@ export async function listenLanes(options: ListenLanesOptions): Promise<LaneList
     stopHearing = host.hear(listener, (message) => {
       if (message.op === 'listening') resolve(message);
       else if (message.op === 'listen-failed') reject(cannotListen(options, message.code, message.message));
-      else if (message.op === 'hello') void handleHello(message.bytes, message.from);
+      else if (message.op === 'hello') void handleHello(message);
     });
     host.post({
       op: 'listen',
@@ -94,10 +94,10 @@ export async function listenLanes(options: ListenLanesOptions): Promise<LaneList
     throw error;
   });
 
-  async function handleHello(hello: Uint8Array, from: HelloSender): Promise<void> {
+  async function handleHello({ bytes: hello, from, arrivedUs }: Extract<FromThread, { op: 'hello' }>): Promise<void> {
     const bytes = await onHello?.(hello, from);
     // After the lane itself, which the client will use at once.
-    if (bytes) host.post({ op: 'answer', listener, to: from, bytes });
+    if (bytes) host.post({ op: 'answer', listener, to: from, bytes, arrivedUs });
   }
 
   let closing: Promise<void> | null = null;

@@ -1,5 +1,5 @@
 /** What the main thread and the lane's thread tell each other. */
-import type { LanePolicy, LaneSnapshot, PathState } from '../../core/lane/contract.ts';
+import type { LanePolicy, LaneSnapshot, PathState, Us } from '../../core/lane/contract.ts';
 import type { Suite } from './keys.ts';
 
 /** What both ends of a lane know of it, from the TLS channel, and what this end wants of it. */
@@ -65,6 +65,7 @@ export type ToThread =
       /** As in the hello. */
       readonly to: Uint32Array;
       readonly bytes: Uint8Array;
+      readonly arrivedUs: Us;
     }
   /** Sends a hello by every route until it is closed, or opened with an answer. */
   | {
@@ -110,6 +111,7 @@ export type FromThread =
       readonly bytes: Uint8Array;
       /** Where it came from: words of a PeerAddress. */
       readonly from: Uint32Array;
+      readonly arrivedUs: Us;
     }
   /** An answer to `greet`, which may be forged. */
   | {

@@ -134,7 +134,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
       }
     }
     for (const greeting of greetings.values()) result.wakeUs = Math.min(result.wakeUs, greeting.transmit(now, batch));
-    gate.transmit(batch);
+    gate.transmit(now, batch);
     batch.flush();
     result.bulkOut = batch.takeBulk();
     relay.flush();
