@@ -9,8 +9,11 @@ import { createSwitchingTransport } from './switching.ts';
 type Asked = { over: string; request: TransportRequest; answer: PromiseWithResolvers<TransportResponse> };
 
 /** Transports whose answers the test gives, and a clock that it moves. */
-function world(context: TestContext, { rttMs = 50 as number | null, laneOnly = false, isNextDoor = false } = {}) {
-  context.mock.timers.enable({ apis: ['setInterval'] });
+function world(
+  context: TestContext,
+  { rttMs = 50 as number | null, laneOnly = false, isNextDoor = false, expectedRttMs = null as number | null } = {},
+) {
+  context.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
   let now = 0;
   const asked: Asked[] = [];
   const openings: (PromiseWithResolvers<LaneTransport> & { signal: AbortSignal })[] = [];
@@ -30,6 +33,7 @@ function world(context: TestContext, { rttMs = 50 as number | null, laneOnly = f
     },
     laneOnly,
     isNextDoor,
+    expectedRttMs,
     nowMs: () => now,
   });
   const transport = {
@@ -126,6 +130,65 @@ test('requests begin over HTTPS, a lane is opened beside it once much is to be m
     ['https', 'https', 'lane'],
   );
   assert.equal(transport.info().transport, 'lane');
+});
+
+test('where a lane opened before, requests wait for the next one', async (context) => {
+  const { transport, asked, openings, grant } = world(context, { rttMs: null, expectedRttMs: 100 });
+  transport.prepare?.();
+  assert.equal(openings.length, 1, 'it is opened before anything is asked');
+  void transport.request(GET);
+  await turn();
+  assert.deepEqual(asked, []);
+  await grant();
+  await turn();
+  assert.deepEqual(
+    asked.map(({ over }) => over),
+    ['lane'],
+  );
+});
+
+test('for a lane that does not open they do not wait long', async (context) => {
+  const other = world(context, { rttMs: null, expectedRttMs: 100 });
+  other.transport.prepare?.();
+  void other.transport.request(GET);
+  await turn();
+  other.pass(1200);
+  await turn();
+  assert.deepEqual(other.asked, []);
+  other.pass(200);
+  await turn();
+  assert.deepEqual(
+    other.asked.map(({ over }) => over),
+    ['https'],
+  );
+});
+
+test('where a lane opened before and is refused now, requests do not wait', async (context) => {
+  const { transport, asked, refuse } = world(context, { rttMs: null, expectedRttMs: 100 });
+  transport.prepare?.();
+  void transport.request(GET);
+  await refuse(new HawserError('too_many_lanes', 'There are too many.'));
+  await turn();
+  assert.deepEqual(
+    asked.map(({ over }) => over),
+    ['https'],
+  );
+});
+
+test('an answer that can go straight into memory still can', async (context) => {
+  const { transport, asked } = world(context);
+  const response = transport.request(GET);
+  await turn();
+  const poured: unknown[] = [];
+  const body = {
+    ...answer().body,
+    pour: (sink: { take(bytes: number): unknown }) => Promise.resolve(void poured.push(sink.take(7))),
+  };
+  asked[0]!.answer.resolve({ ...answer(), body });
+  const { body: outer } = (await response) as unknown as { body: { pour(sink: unknown): Promise<void> } };
+  const taken: number[] = [];
+  await outer.pour({ room: () => new Uint8Array(7), take: (bytes: number) => void taken.push(bytes) });
+  assert.deepEqual([taken, poured.length], [[7], 1]);
 });
 
 test('next door, and before anything is known of the way, no lane is asked for', async (context) => {
