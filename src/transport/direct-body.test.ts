@@ -5,6 +5,7 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { readDirectly } from './direct-body.ts';
+import { LaneSocket } from './lane/lane-socket.ts';
 
 async function serve(t: TestContext, handler: (request: IncomingMessage, response: ServerResponse) => void): Promise<number> {
   const server = http.createServer(handler).listen(0, '127.0.0.1');
@@ -117,5 +118,49 @@ describe('a body read directly', () => {
       request.resume();
     });
     assert.equal(await (await fetch(`http://127.0.0.1:${port}/`, { method: 'PUT', body: first })).text(), 'true');
+  });
+});
+
+describe('a body read directly from a stream of a lane', () => {
+  it('is what was sent, however it is cut, also when its reader has to be waited for', async () => {
+    const bodies = [randomBytes(300_000), randomBytes(131_840)];
+    for (const pieceBytes of [131_826, 10_000, 137]) {
+      const got: (Buffer | null)[] = [];
+      const server = http.createServer(async (request, response) => {
+        const wait = () => (got.length === 0 ? new Promise<void>((resolve) => setImmediate(resolve)) : undefined);
+        got.push(await read(request, 4096, wait));
+        response.end();
+      });
+      let recycled = 0;
+      const socket = new LaneSocket(
+        {
+          write: () => setImmediate(() => socket.handleSent(0)),
+          end() {},
+          reset() {},
+          abandon() {},
+          consumed() {},
+          recycle: ({ length }) => {
+            recycled += length;
+          },
+          forget() {},
+          hold() {},
+          release() {},
+          remoteAddress: '192.0.2.1',
+          remotePort: 9,
+        },
+        0,
+        { allowHalfOpen: true },
+      );
+      server.emit('connection', socket);
+      for (const [i, body] of bodies.entries()) {
+        const sent = put(`/${i}`, body);
+        for (let at = 0; at < sent.length; at += pieceBytes)
+          socket.handleData(new Uint8Array(sent.subarray(at, at + pieceBytes)));
+        while (got.length <= i) await new Promise((resolve) => setImmediate(resolve));
+        assert.ok(got[i]?.equals(body), `body ${i} in pieces of ${pieceBytes}`);
+      }
+      assert.ok(recycled > 0, 'memory is given back');
+      socket.destroy();
+    }
   });
 });

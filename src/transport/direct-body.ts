@@ -5,10 +5,17 @@
  * How: a socket can read into memory that it is given (net.Socket's `onread`), which Node offers only where a socket is made; here
  * it is set on a socket that is in use. The HTTP parser sees nothing of the body, and is told at its end how many bytes to skip,
  * so that all around the body stays Node's. Only for HTTP/1.1 bodies of known length on real sockets. Where anything of this is
- * missing, as it may be in another version of Node, nothing is touched and the body comes the usual way.
+ * missing, as it may be in another version of Node, nothing is touched and the body comes the usual way. A stream of a lane is asked
+ * for its bytes openly (`divert`).
  */
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+
+/** A socket that hands over what comes before it becomes part of its own stream (lane-socket.ts). */
+export interface DivertibleSocket {
+  /** `take` returns how many of the bytes it took; they are valid during the call only. The rest comes the usual way. */
+  divert(take: (bytes: Uint8Array) => number): void;
+}
 
 /** As the engine's ByteSink. */
 export interface BodySink {
@@ -242,7 +249,13 @@ interface InnerSocket extends Socket {
   [setting: symbol]: unknown;
 }
 
-function openTap(socket: InnerSocket): Tap | null {
+function openTap(socket: InnerSocket & Partial<DivertibleSocket>): Tap | null {
+  const tap: Tap = { reader: null };
+  if (socket.divert) {
+    socket.divert((bytes) => tap.reader?.handleBytes(bytes, bytes.length) ?? 0);
+    taps.set(socket, tap);
+    return tap;
+  }
   const [memory, callback, next] = ['kBuffer', 'kBufferCb', 'kBufferGen'].map((name) =>
     Object.getOwnPropertySymbols(socket).find((symbol) => symbol.description === name),
   );
@@ -252,7 +265,6 @@ function openTap(socket: InnerSocket): Tap | null {
   const listener = () => undefined;
   socket.on('data', listener);
   socket.off('data', listener);
-  const tap: Tap = { reader: null };
   socket[memory] = SPARE;
   socket[callback] = (bytes: number, from: Uint8Array): boolean => {
     const taken = tap.reader?.handleBytes(from, bytes) ?? 0;

@@ -26,6 +26,21 @@ test('as many symbols as there are sources, whichever and in whatever order, are
   }
 });
 
+test('blocks in the memory of former ones are what was sent, also where symbols have to be made good', () => {
+  const random = numbers(3);
+  const { blocksIn, delivered } = receiver();
+  for (let id = 0; id < 40; id++) {
+    const block = new SentBlock(id, content(66_000 + Math.floor(random() * 65_000), random));
+    for (let symbol = 1 + (id % 3); symbol < block.k; symbol++) block.give(blocksIn, symbol);
+    for (let symbol = block.k; blocksIn.rank(id) < 255; symbol++) block.give(blocksIn, symbol);
+    assert.deepEqual(delivered[id], block.content);
+    // Copied, because its memory is given back, spoilt.
+    const { buffer } = delivered[id] as Uint8Array;
+    delivered[id] = new Uint8Array(0);
+    blocksIn.recycle(new Uint8Array(buffer).fill(0xff));
+  }
+});
+
 test('a symbol that comes twice counts once', () => {
   const { blocksIn, delivered } = receiver();
   const block = new SentBlock(0, content(3000, numbers(1)));

@@ -3,7 +3,7 @@
  * symbols as the block has sources, in whatever mixture, it is whole.
  */
 import { decodeBlock } from '../fec/codec.ts';
-import { SYMBOL_BYTES } from './contract.ts';
+import { MAX_SOURCE_SYMBOLS, SYMBOL_BYTES } from './contract.ts';
 import type { SymbolHead } from './wire.ts';
 
 interface IncomingBlock {
@@ -38,6 +38,8 @@ export class BlocksIn {
   private window: number;
   private readonly mostBlocks: number;
   private readonly options: BlocksInOptions;
+  /** Memory of blocks that were delivered, of this lane alone. */
+  private readonly spare: Uint8Array[] = [];
   private readonly ring: (IncomingBlock | 'complete' | undefined)[] = new Array(RING);
 
   constructor(options: BlocksInOptions) {
@@ -80,6 +82,20 @@ export class BlocksIn {
     return block.sources + block.repairs.length === block.sourceSymbols ? this.finish(block) : null;
   }
 
+  /** Memory for a block that is still to come. */
+  recycle(memory: Uint8Array): void {
+    if (memory.length === MOST_BLOCK_BYTES && this.spare.length < MOST_SPARE) this.spare.push(memory);
+  }
+
+  private memory(bytes: number): Uint8Array {
+    // Memory of one size only, and not for the sake of a few bytes.
+    if (2 * bytes < MOST_BLOCK_BYTES) return new Uint8Array(bytes);
+    const spare = this.spare.pop();
+    if (!spare) return new Uint8Array(MOST_BLOCK_BYTES).subarray(0, bytes);
+    // The decoder takes it that what the last symbol lacks is zero.
+    return spare.subarray(0, bytes).fill(0, bytes - SYMBOL_BYTES);
+  }
+
   private begin(head: SymbolHead): IncomingBlock {
     const { block: id, sourceSymbols, lastBytes } = head;
     const symbolBytes = sourceSymbols === 1 ? lastBytes : SYMBOL_BYTES;
@@ -88,7 +104,7 @@ export class BlocksIn {
       sourceSymbols,
       symbolBytes,
       lastBytes,
-      bytes: new Uint8Array(sourceSymbols * symbolBytes),
+      bytes: this.memory(sourceSymbols * symbolBytes),
       present: new Uint8Array(sourceSymbols),
       sources: 0,
       repairIds: [],
@@ -143,6 +159,9 @@ export class BlocksIn {
   }
 }
 
+const MOST_BLOCK_BYTES = MAX_SOURCE_SYMBOLS * SYMBOL_BYTES;
+/** 4 MiB. */
+const MOST_SPARE = 32;
 const RING = 1024;
 const COMPLETE = 255;
 /** What a sender may assume before it hears more (INITIAL_CREDIT_BLOCKS of blocks-out.ts). */

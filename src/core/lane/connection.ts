@@ -266,6 +266,10 @@ class LaneMachine implements Lane {
     this.streamsIn.consumed(streamId, bytes);
   }
 
+  recycle(memory: Uint8Array): void {
+    this.blocksIn.recycle(memory);
+  }
+
   close(nowUs: Us, reason: string): void {
     if (this.closed) return;
     this.control.sayClose(nowUs, reason);

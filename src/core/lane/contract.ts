@@ -71,6 +71,8 @@ export interface Lane {
   reset(streamId: number): void;
   /** So many bytes of `data` events were taken by whoever reads the stream: the peer may send as many more. */
   consumed(streamId: number, bytes: number): void;
+  /** The memory of an `exclusive` data event that nobody uses any more, for a block that is still to come. Need not be called. */
+  recycle(memory: Uint8Array): void;
   close(nowUs: Us, reason: string): void;
   /** Asks the peer for a sign of life on every path: several that are not answered make a path `failed`. */
   ping(nowUs: Us): void;

@@ -40,6 +40,26 @@ test('what is alone in its block is the reader’s to keep, what is little does 
     assert.ok(bytes.length * 8 >= bytes.buffer.byteLength, `${bytes.length} of ${bytes.buffer.byteLength}`);
 });
 
+test('the largest of a block may take its memory along: nobody else’s bytes are in it', () => {
+  const { give, events } = reader();
+  give(record(2, 0, 0, 1000), record(0, 0, 0, 90_000), record(4, 0, 500, 1000), record(6, 0, 0, 1000));
+  const data = events.filter((event) => event.type === 'data');
+  const large = data.find(({ id }) => id === 0)!;
+  assert.equal(large.exclusive, true);
+  structuredClone(large.bytes.buffer, { transfer: [large.bytes.buffer as ArrayBuffer] });
+  give(record(4, 0, 0, 500));
+  for (const event of events)
+    if (event.type === 'data' && event.id !== 0) assert.ok(event.bytes.length > 0, `stream ${event.id}`);
+  // Of two that are alike neither may.
+  give(record(8, 0, 0, 40_000), record(10, 0, 0, 40_000));
+  const alike = events.filter((event) => event.type === 'data').slice(-2);
+  assert.ok(
+    alike.every(
+      ({ exclusive, bytes }) => !exclusive || bytes.buffer !== alike.find((other) => other.bytes !== bytes)?.bytes.buffer,
+    ),
+  );
+});
+
 test('64 streams that nobody reads hold no more than was allowed for all of them', () => {
   const initialCreditBytes = 1 << 20;
   const totalBytes = 64 << 20;

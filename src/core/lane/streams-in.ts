@@ -87,8 +87,10 @@ export class StreamsIn {
 
   /** Reads a whole block. Null: well-formed; otherwise what is wrong with it. */
   handleBlock(block: Uint8Array): string | null {
-    const exclusive = recordsOf(block) === 1;
-    let at = 0;
+    // The largest record may take the block's memory with it when nobody else refers to it: the others are copied.
+    const largest = largestRecord(block);
+    const isShared = 2 * largest < block.length;
+    let [at, taken] = [0, false];
     while (at < block.length) {
       if (at + RECORD_HEAD_BYTES > block.length) return 'a record is cut off';
       const id = readU32(block, at);
@@ -97,7 +99,11 @@ export class StreamsIn {
       const length = readU24(block, at + 11);
       at += RECORD_HEAD_BYTES;
       if (at + length > block.length) return 'a record is longer than its block';
-      const wrong = this.handleRecord(id, flags, { offset, bytes: block.subarray(at, at + length), exclusive });
+      const bytes = block.subarray(at, at + length);
+      const takes = !isShared && !taken && length === largest;
+      const segment = isShared || takes ? { offset, bytes, exclusive: takes } : { offset, bytes: bytes.slice(), exclusive: true };
+      taken ||= takes;
+      const wrong = this.handleRecord(id, flags, segment);
       if (wrong !== null) return wrong;
       at += length;
     }
@@ -246,15 +252,15 @@ function compact(segment: Segment, isNext: boolean): Segment {
   return { offset: segment.offset, bytes: new Uint8Array(segment.bytes), exclusive: true };
 }
 
-/** Records of a block, as far as they can be counted. */
-function recordsOf(block: Uint8Array): number {
-  let records = 0;
-  let at = 0;
-  while (at + RECORD_HEAD_BYTES <= block.length) {
-    at += RECORD_HEAD_BYTES + readU24(block, at + 11);
-    records++;
+/** Bytes of the largest record of a block, as far as it can be read. */
+function largestRecord(block: Uint8Array): number {
+  let largest = 0;
+  for (let at = 0; at + RECORD_HEAD_BYTES <= block.length; ) {
+    const length = readU24(block, at + 11);
+    largest = Math.max(largest, length);
+    at += RECORD_HEAD_BYTES + length;
   }
-  return records;
+  return largest;
 }
 
 /** Ids that the peer may skip for a while. */

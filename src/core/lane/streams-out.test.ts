@@ -55,10 +55,35 @@ test('a stream with much does not keep one with little waiting', () => {
   streams.write(2, bytes(2, 50));
   streams.write(4, bytes(4, 900_000));
   const block = fill(100_000);
-  assert.ok(block.some(({ id }) => id === 2));
-  const of = (id: number): number => block.filter((each) => each.id === id).reduce((sum, { length }) => sum + length, 0);
-  assert.ok(Math.abs(of(0) - of(4)) < 20_000, `${of(0)} and ${of(4)}`);
-  assert.ok(of(0) + of(2) + of(4) > 99_000);
+  assert.deepEqual(
+    block.map(({ id }) => id),
+    [2, 0],
+  );
+  assert.equal(
+    block.reduce((sum, { length }) => sum + length, 0),
+    100_000 - 2 * RECORD_HEAD_BYTES,
+  );
+  // Those with much have one block each, by turns.
+  assert.deepEqual(
+    [fill(100_000), fill(100_000), fill(100_000)].map((records) => records.map(({ id }) => id)),
+    [[4], [0], [4]],
+  );
+});
+
+test('many with little do not keep one with much waiting either', () => {
+  const { streams, fill } = queue();
+  streams.open(0);
+  streams.write(0, bytes(0, 900_000));
+  for (let id = 2; id < 400; id += 2) {
+    streams.open(id);
+    streams.write(id, bytes(id, 1000));
+  }
+  const of = (block: Sent[], id: number): number => block.find((each) => each.id === id)?.length ?? 0;
+  for (let i = 0; i < 3; i++) {
+    const block = fill(100_000);
+    assert.ok(of(block, 0) > 45_000, `${of(block, 0)}`);
+    assert.ok(block.length > 45);
+  }
 });
 
 test('no byte beyond the credit is sent, credit is not taken back, and a stream without it is blocked', () => {

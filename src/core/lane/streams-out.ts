@@ -1,6 +1,6 @@
 /**
  * What is waiting to be sent: a queue of bytes for each stream, cut into records for the next coding block. Streams take turns,
- * so that one with gigabytes does not delay a request of a few bytes.
+ * and those with little go first, so that one with gigabytes does not delay a request of a few bytes.
  *
  * A record is { stream 4, flags 1, offset 6, length 3 } and `length` bytes; blocks are records one after another.
  */
@@ -111,37 +111,46 @@ export class StreamsOut {
     this.update(stream, before);
   }
 
-  /** Fills `out` with records of at most `limit` bytes in all; returns the bytes used, 0 when there is nothing. */
+  /**
+   * Fills `out` with records of at most `limit` bytes in all; returns the bytes used, 0 when there is nothing. What is short goes
+   * first; the rest is one stream's, as far as it has so much, for every piece of a stream costs its reader about the same.
+   */
   fill(out: Uint8Array, limit: number): number {
     let at = 0;
+    for (let i = 0; i < this.turn.length && at < limit / 2; ) {
+      const stream = this.turn[i] as OutgoingStream;
+      if (isShort(stream) && sendable(stream) + RECORD_HEAD_BYTES <= limit - at) {
+        this.turn.splice(i, 1);
+        at = this.put(stream, out, at, limit);
+      } else i++;
+    }
     while (this.turn.length > 0 && limit - at > RECORD_HEAD_BYTES) {
-      const stream = this.turn.shift() as OutgoingStream;
-      if (stream.reset) {
-        writeRecordHead(out, at, stream.id, FLAG_RESET, stream.offset, 0);
-        at += RECORD_HEAD_BYTES;
-        this.streams.delete(stream.id);
-        continue;
-      }
-      const before = sendable(stream);
-      // With others waiting, one stream takes no more than a share of the block.
-      const room = limit - at - RECORD_HEAD_BYTES;
-      const share =
-        this.turn.length === 0 ? room : Math.min(room, Math.max(MIN_SHARE_BYTES, Math.floor(limit / (this.turn.length + 1))));
-      const length = Math.min(before, share);
-      const last = stream.end === 'wanted' && length === stream.queuedBytes;
-      writeRecordHead(out, at, stream.id, last ? FLAG_END : 0, stream.offset, length);
-      at += RECORD_HEAD_BYTES;
-      take(stream, out, at, length);
-      at += length;
-      this.queuedBytes -= length;
-      this.sendableBytes -= length;
-      if (length > 0) this.emit({ type: 'sent', id: stream.id, bytes: length });
-      if (last) {
-        stream.end = 'sent';
-        this.streams.delete(stream.id);
-      } else if (isReady(stream)) this.turn.push(stream);
+      const long = this.turn.findIndex((stream) => !isShort(stream));
+      const [stream] = this.turn.splice(Math.max(0, long), 1);
+      at = this.put(stream as OutgoingStream, out, at, limit);
     }
     return at;
+  }
+
+  /** One record of a stream that was taken out of the turn; returns where it ends. */
+  private put(stream: OutgoingStream, out: Uint8Array, at: number, limit: number): number {
+    if (stream.reset) {
+      writeRecordHead(out, at, stream.id, FLAG_RESET, stream.offset, 0);
+      this.streams.delete(stream.id);
+      return at + RECORD_HEAD_BYTES;
+    }
+    const length = Math.min(sendable(stream), limit - at - RECORD_HEAD_BYTES);
+    const last = stream.end === 'wanted' && length === stream.queuedBytes;
+    writeRecordHead(out, at, stream.id, last ? FLAG_END : 0, stream.offset, length);
+    take(stream, out, at + RECORD_HEAD_BYTES, length);
+    this.queuedBytes -= length;
+    this.sendableBytes -= length;
+    if (length > 0) this.emit({ type: 'sent', id: stream.id, bytes: length });
+    if (last) {
+      stream.end = 'sent';
+      this.streams.delete(stream.id);
+    } else if (isReady(stream)) this.turn.push(stream);
+    return at + RECORD_HEAD_BYTES + length;
   }
 
   private empty(stream: OutgoingStream): void {
@@ -160,6 +169,10 @@ export class StreamsOut {
 
 function isReady(stream: OutgoingStream): boolean {
   return stream.reset || sendable(stream) > 0 || (stream.end === 'wanted' && stream.queuedBytes === 0);
+}
+
+function isShort(stream: OutgoingStream): boolean {
+  return stream.reset || sendable(stream) <= SHORT_BYTES;
 }
 
 function sendable(stream: OutgoingStream): number {
@@ -194,4 +207,5 @@ function writeRecordHead(out: Uint8Array, at: number, id: number, flags: number,
 export const RECORD_HEAD_BYTES = 14;
 export const FLAG_END = 1;
 export const FLAG_RESET = 2;
-const MIN_SHARE_BYTES = 4096;
+/** A request or an answer without content. */
+const SHORT_BYTES = 4096;

@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks';
 import type { LanePolicy, LaneSnapshot, PathState } from '../../core/lane/contract.ts';
 import { LaneSocket, type SocketLane } from './lane-socket.ts';
 import type { FromThread, LaneFigures } from './thread-messages.ts';
-import { ABANDON, CONSUMED, DATA, END, ENDED, OPEN, RESET, SENT, STREAM, WAS_RESET, WRITE } from './thread-messages.ts';
+import { ABANDON, CONSUMED, DATA, END, ENDED, OPEN, RECYCLE, RESET, SENT, STREAM, WAS_RESET, WRITE } from './thread-messages.ts';
 import type { ThreadHost } from './worker-host.ts';
 
 export interface LanePathInfo {
@@ -66,6 +66,11 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
       reset: (stream) => add(RESET, stream, 0),
       abandon: (stream) => add(ABANDON, stream, 0),
       consumed: (stream, bytes) => add(CONSUMED, stream, bytes),
+      recycle(bytes) {
+        // What is small is not worth the way back.
+        if (!link.closed && bytes.buffer.byteLength >= RECYCLED_BYTES)
+          queue.addBytes(RECYCLE, key, 0, new Uint8Array(bytes.buffer));
+      },
       forget: (stream) => void this.sockets.delete(stream),
       hold: () => host.hold(),
       release: () => host.release(),
@@ -205,3 +210,5 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
     this.onStream(socket);
   }
 }
+
+const RECYCLED_BYTES = 32 * 1024;

@@ -21,6 +21,7 @@ function make(allowHalfOpen = true): Made {
     reset: () => calls.push('reset'),
     abandon: () => calls.push('abandon'),
     consumed: (_stream, bytes) => calls.push(`consumed ${bytes}`),
+    recycle: (bytes) => calls.push(`recycle ${bytes.length}`),
     forget: () => calls.push('forget'),
     hold: () => calls.push('hold'),
     release: () => calls.push('release'),
@@ -96,6 +97,63 @@ describe('a stream as a socket', () => {
     await turn();
     assert.equal(given(), 1_600_000);
     assert.equal(socket.bytesRead, 1_600_000);
+  });
+
+  it('hands its bytes to whoever diverts them, the rest to its reader, in order, and gives their memory back', async () => {
+    const { socket, calls } = make();
+    const diverted: number[] = [];
+    let most = 5;
+    socket.divert((bytes) => {
+      const taken = Math.min(most, bytes.length);
+      most -= taken;
+      diverted.push(...bytes.subarray(0, taken));
+      return taken;
+    });
+    const read: number[] = [];
+    socket.on('data', (bytes: Buffer) => read.push(...bytes));
+    await turn();
+    for (const piece of [[1, 2, 3], [4, 5, 6], [7]]) socket.handleData(Uint8Array.from(piece));
+    await turn();
+    assert.deepEqual(
+      [diverted, read],
+      [
+        [1, 2, 3, 4, 5],
+        [6, 7],
+      ],
+    );
+    assert.deepEqual(
+      calls.filter((call) => call.startsWith('recycle')),
+      ['recycle 3'],
+    );
+    assert.equal(
+      calls.filter((call) => call.startsWith('consumed')).reduce((sum, call) => sum + Number(call.split(' ')[1]), 0),
+      7,
+    );
+  });
+
+  it('diverts nothing while it is paused, and all of it afterwards', async () => {
+    const { socket } = make();
+    const diverted: number[] = [];
+    socket.divert((bytes) => {
+      diverted.push(...bytes);
+      if (diverted.length % 2 === 0) socket.pause();
+      return bytes.length;
+    });
+    socket.on('data', () => assert.fail('nothing is left over'));
+    await turn();
+    for (let i = 0; i < 6; i++) socket.handleData(Uint8Array.of(i));
+    await turn();
+    assert.deepEqual(diverted, [0, 1]);
+    socket.resume();
+    await turn();
+    assert.deepEqual(diverted, [0, 1, 2, 3]);
+    socket.handleEnd();
+    const ended = once(socket, 'end');
+    socket.resume();
+    await turn();
+    socket.resume();
+    await ended;
+    assert.deepEqual(diverted, [0, 1, 2, 3, 4, 5]);
   });
 
   it('ends its reader after the last byte, and its writer with it unless half-open is allowed', async () => {

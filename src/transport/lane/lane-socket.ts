@@ -4,6 +4,7 @@
  */
 import { Duplex } from 'node:stream';
 import type { LanePolicy } from '../../core/lane/contract.ts';
+import type { DivertibleSocket } from '../direct-body.ts';
 
 /** What a socket needs of the lane that it belongs to. */
 export interface SocketLane {
@@ -12,6 +13,8 @@ export interface SocketLane {
   reset(stream: number): void;
   abandon(stream: number): void;
   consumed(stream: number, bytes: number): void;
+  /** Nobody uses this memory any more; another block may. */
+  recycle(bytes: Uint8Array<ArrayBuffer>): void;
   /** The socket is gone. */
   forget(stream: number): void;
   /** The process should stay for this socket, or not any more. */
@@ -22,7 +25,7 @@ export interface SocketLane {
   readonly policy?: LanePolicy;
 }
 
-export class LaneSocket extends Duplex {
+export class LaneSocket extends Duplex implements DivertibleSocket {
   readonly connecting = false;
   readonly pending = false;
   /** Number of the stream in its lane. */
@@ -33,6 +36,7 @@ export class LaneSocket extends Duplex {
   /** Came from the lane and was not yet taken by the reader. */
   private readonly incoming: Uint8Array[] = [];
   private wantsMore = false;
+  private diverted: ((bytes: Uint8Array) => number) | null = null;
   private peerEnded = false;
   /** Given to the thread and still in its queue. */
   private queuedBytes = 0;
@@ -120,6 +124,16 @@ export class LaneSocket extends Duplex {
     else this.once('finish', () => this.destroy());
   }
 
+  divert(take: (bytes: Uint8Array) => number): void {
+    this.diverted = take;
+  }
+
+  override resume(): this {
+    super.resume();
+    if (this.diverted && this.wantsMore && this.incoming.length > 0) queueMicrotask(() => this.wantsMore && this._read());
+    return this;
+  }
+
   /** The lane's: bytes came. */
   handleData(bytes: Uint8Array): void {
     this.idle?.refresh();
@@ -155,11 +169,15 @@ export class LaneSocket extends Duplex {
 
   override _read(): void {
     this.wantsMore = true;
-    while (this.wantsMore) {
-      const bytes = this.incoming.shift();
-      if (!bytes) break;
-      this.wantsMore = this.push(Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length));
+    while (this.wantsMore && this.incoming.length > 0) {
+      // What is in the stream already goes first.
+      const isDiverted = this.diverted !== null && this.readableLength === 0;
+      if (isDiverted && this.isPaused()) break;
+      const bytes = this.incoming.shift() as Uint8Array<ArrayBuffer>;
+      const taken = isDiverted ? (this.diverted?.(bytes) ?? 0) : 0;
       this.consumedBytes += bytes.length;
+      if (taken === bytes.length) this.lane.recycle(bytes);
+      else this.wantsMore = this.push(Buffer.from(bytes.buffer, bytes.byteOffset + taken, bytes.length - taken));
     }
     if (this.consumedBytes >= CONSUMED_STEP_BYTES || (this.consumedBytes > 0 && this.incoming.length === 0)) {
       this.lane.consumed(this.streamId, this.consumedBytes);

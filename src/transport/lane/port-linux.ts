@@ -42,6 +42,8 @@ class LinuxPort implements DatagramPort {
   private readonly firstSlot = new Uint16Array(SEND_MESSAGES + 1);
   private segments: boolean;
   private drainedUs: Us;
+  /** When the last look found none. */
+  private noErrorsUs: Us = Number.NEGATIVE_INFINITY;
 
   constructor(sockets: LinuxSockets, options: PortOptions) {
     const address = peerAddress(options.host, options.port);
@@ -75,7 +77,7 @@ class LinuxPort implements DatagramPort {
     while (handled < limit) {
       const count = this.sockets.receiveMany(this.fd, this.incomingPointer, RECEIVE_MESSAGES, 0);
       // The call reports what was said about an earlier datagram once, and the next receives again.
-      if (count < 0 && this.readErrors() > 0) continue;
+      if (count < 0 && this.findErrors(count)) continue;
       if (count <= 0) break;
       const beforeUs = this.options.nowUs();
       const wallNs = this.sockets.wallNs();
@@ -212,6 +214,15 @@ class LinuxPort implements DatagramPort {
     sockets.poll(outgoing.pointer(at), 1, outgoing.pointer(at + 8));
   }
 
+  /** Some of what is said is not reported by the call, and would keep the socket readable: it is looked for now and then. */
+  private findErrors(code: number): boolean {
+    const nowUs = this.options.nowUs();
+    if (code === -EAGAIN && nowUs < this.noErrorsUs + ERRORS_EVERY_US) return false;
+    const found = this.readErrors() > 0;
+    this.noErrorsUs = found ? Number.NEGATIVE_INFINITY : nowUs;
+    return found;
+  }
+
   /** What others said about datagrams that were sent (IP_RECVERR: ip(7)). They must be read, or the socket stays readable. */
   private readErrors(): number {
     if (this.options.hearsRefusals !== true) return 0;
@@ -327,6 +338,8 @@ const UDP_GRO = 104;
 const IP_RECVERR = 11;
 const IPV6_RECVERR = 25;
 const POLLOUT = 4;
+const EAGAIN = 11;
+const ERRORS_EVERY_US = 10_000;
 /** Kernels before 6.9 take no more. */
 const MOST_SEGMENTS = 64;
 /** An IP packet's 65535 bytes less its headers, IPv6's with a little room. */

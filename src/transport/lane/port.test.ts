@@ -161,7 +161,7 @@ for (const [name, skip, open] of ways) {
 }
 
 describe('UDP by system calls', { skip: noCalls }, () => {
-  it('hears that nothing listens, and goes on', async () => {
+  it('hears that nothing listens, and goes on', { timeout: 10_000 }, async () => {
     const closed = openLinuxPort({ host: '127.0.0.1', port: 0, nowUs, onReadable() {}, onError() {} }) as DatagramPort;
     const address = peerAddress('127.0.0.1', closed.port);
     closed.close();
@@ -183,8 +183,12 @@ describe('UDP by system calls', { skip: noCalls }, () => {
     batch.flush();
     let received = 0;
     to.receive(10, () => received++);
-    from.receive(10, () => {});
     assert.equal(received, 1);
+    // What no call reports is looked for now and then.
+    while (codes.length < 2) {
+      from.receive(10, () => {});
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     assert.deepEqual(codes, [`ECONNREFUSED ${address.port}`, `ECONNREFUSED ${address.port}`]);
     from.close();
     to.close();

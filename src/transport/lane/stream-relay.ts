@@ -11,6 +11,7 @@ import {
   ITEM_VALUES,
   ItemQueue,
   OPEN,
+  RECYCLE,
   RESET,
   SENT,
   STREAM,
@@ -66,6 +67,9 @@ export class StreamRelay {
         break;
       case CONSUMED:
         lane.consumed(stream, value as number);
+        break;
+      case RECYCLE:
+        lane.recycle(value as Uint8Array);
         break;
       case ABANDON:
         driven.abandoned.add(stream);

@@ -43,26 +43,26 @@ function pollingLoop({ nowUs, step }: ThreadLoopOptions, poller: NativePoller): 
 
   function turn(): void {
     scheduled = false;
-    if (!woken && (active || result.wakeUs !== Infinity) && wait()) {
+    for (let round = 0; round < MOST_ROUNDS; round++) {
       // A message, most likely: it is read in the turn of the event loop that comes now, and wakes us again.
-      schedule();
-      return;
+      if ((active || result.wakeUs !== Infinity) && wait()) break;
+      woken = false;
+      const beganUs = nowUs();
+      result = step(beganUs, lateUs);
+      endedUs = nowUs();
+      gatherUntilUs = beganUs + gathering.handleStep(beganUs, result);
+      lateUs = endedUs - beganUs;
+      if (!active && result.wakeUs === Infinity) return;
     }
-    woken = false;
-    const beganUs = nowUs();
-    result = step(beganUs, lateUs);
-    endedUs = nowUs();
-    gatherUntilUs = beganUs + gathering.handleStep(beganUs, result);
-    lateUs = endedUs - beganUs;
-    // One turn of the event loop, for messages; then it waits again.
-    if (active || result.wakeUs !== Infinity) schedule();
+    schedule();
   }
 
   /** True: only the event loop has something to do. */
   function wait(): boolean {
     const startUs = nowUs();
-    // Messages get through while datagrams are gathered.
+    // Messages get through while datagrams are gathered, and what they ask for is done with the next of these.
     const gathers = gatherUntilUs > startUs;
+    if (woken && !gathers) return false;
     const dueUs = Math.max(endedUs, gathers ? gatherUntilUs : result.wakeUs);
     if (dueUs > startUs && poller.wait(dueUs - startUs, !gathers)) return true;
     if (dueUs !== Infinity) lateUs = Math.max(lateUs, nowUs() - dueUs);
@@ -149,13 +149,15 @@ class Gathering {
   }
 }
 
+/** Turns of the event loop cost as much as the system calls of a round; it has one in so many rounds, and when it has to do. */
+const MOST_ROUNDS = 16;
 const PERIOD_US = 4000;
-const GATHERED = 16;
+const GATHERED = 20;
 const LEAST_GATHER_US = 250;
 /** What is sent at once makes a queue of as much. */
-const MOST_GATHER_OUT_US = 1000;
+const MOST_GATHER_OUT_US = 2000;
 /** The kernel notes when datagrams came, so that only the acknowledgement waits, and that is due every 5 ms or more. */
-const MOST_GATHER_IN_US = 2000;
+const MOST_GATHER_IN_US = 4000;
 /** Less than 40 Mbit/s: no work worth saving. */
 const SPARSE_US = 250;
 const LONGEST_TIMER_MS = 1000;

@@ -179,6 +179,8 @@ export const RESET = 3;
 export const CONSUMED = 4;
 /** All was written and ended, and nobody reads any more; what was written shall still arrive. */
 export const ABANDON = 5;
+/** Memory that came with DATA and is free again. */
+export const RECYCLE = 11;
 
 /** From the thread. */
 export const STREAM = 6;
