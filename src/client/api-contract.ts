@@ -113,7 +113,7 @@ export interface Api {
   completeUpload(
     id: string,
     /** `endTransfer`: the file was all of its transfer. */
-    request: { epoch: number; size: number; digest: string; endTransfer?: boolean },
+    request: { epoch: number; size: number; digest: string; endTransfer?: boolean; whenThere?: boolean },
     options?: CallOptions,
   ): Promise<Slow<FileInfo & { readonly transferEnded?: boolean }>>;
   /** `epoch`: only while it is the newest, so that a client that was taken over removes nothing. */

@@ -164,7 +164,12 @@ export interface Engine {
     body: ByteSource,
     onInterrupted?: (why: HawserError) => void,
   ): Promise<BlocksAccepted>;
-  completeUpload(who: Principal, id: string, request: { epoch: number; size: number; digest: string }): Promise<Slow<FileInfo>>;
+  completeUpload(
+    who: Principal,
+    id: string,
+    /** `whenThere`: blocks that are still on their way are waited for, as long as they come. */
+    request: { epoch: number; size: number; digest: string; whenThere?: boolean },
+  ): Promise<Slow<FileInfo>>;
   /** `epoch`: only while it is the newest (`superseded` otherwise). */
   removeUpload(who: Principal, id: string, epoch?: number): Promise<void>;
   /** The plain way: the whole content as one stream; `expected` digests are verified before it is published. */

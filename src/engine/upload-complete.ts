@@ -16,7 +16,7 @@ export function createCompletion(context: UploadContext, open: OpenUploads) {
   async function complete(
     who: Principal,
     id: string,
-    request: { epoch: number; size: number; digest: string },
+    request: { epoch: number; size: number; digest: string; whenThere?: boolean },
   ): Promise<Slow<FileInfo>> {
     permit(who, 'write');
     let record = await loadUpload(meta, who, id);
@@ -30,6 +30,10 @@ export function createCompletion(context: UploadContext, open: OpenUploads) {
     const current = await open.session(record);
     current.checkEpoch(request.epoch);
     checkSize(current, request.size);
+    if (request.whenThere) {
+      await current.untilComplete(request.size, context.patienceMs);
+      current.checkEpoch(request.epoch);
+    }
     current.checkComplete(request.size);
     const gate = await context.transfers().admit(who, current.record.transfer ?? undefined);
     try {

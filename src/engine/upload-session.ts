@@ -45,6 +45,7 @@ export class UploadSession {
   readonly #writing = new Map<number, Promise<unknown>>();
   #flushing: Promise<void> | null = null;
   #flushedMs: number;
+  readonly #safeWaiters: (() => void)[] = [];
 
   constructor(
     record: UploadRecord,
@@ -191,6 +192,7 @@ export class UploadSession {
       this.#flushedMs = this.#clock.now();
       const fresh = this.safeBytes() - before;
       if (fresh > 0) await this.#onSafe(fresh);
+      for (const wake of this.#safeWaiters.splice(0)) wake();
       batch.resolve();
     } catch (error) {
       // Nothing of it counts; whoever sent it sends it again, and is covered by the sync of that.
@@ -252,11 +254,36 @@ export class UploadSession {
     }
   }
 
+  /**
+   * Resolves when every block of a file of `size` bytes is safe; or when that will not be soon: nobody sends, and nothing became
+   * safe for a while; or after `mostMs`.
+   */
+  async untilComplete(size: number, mostMs: number): Promise<void> {
+    const endMs = this.#clock.now() + mostMs;
+    while (!this.#isComplete(size)) {
+      const leftMs = endMs - this.#clock.now();
+      if (leftMs <= 0) return;
+      const came = await this.#nextSafe(Math.min(leftMs, GRACE_MS));
+      if (!came && this.requests.size === 0) return;
+    }
+  }
+
+  /** False: nothing became safe in time. */
+  async #nextSafe(mostMs: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const cancel = this.#clock.after(mostMs, () => resolve(false));
+    this.#safeWaiters.push(() => resolve(true));
+    return await promise.finally(cancel);
+  }
+
+  #isComplete(size: number): boolean {
+    return this.copied || this.blocks.safe.covers(0, Math.ceil(size / this.record.blockBytes));
+  }
+
   /** Throws upload_incomplete unless every block of a file of `size` bytes is safe. */
   checkComplete(size: number): void {
-    if (this.copied) return;
+    if (this.#isComplete(size)) return;
     const count = Math.ceil(size / this.record.blockBytes);
-    if (this.blocks.safe.covers(0, count)) return;
     const [gap] = this.blocks.safe.gaps(0, count);
     throw new HawserError(
       'upload_incomplete',
@@ -286,3 +313,5 @@ const ALREADY_SAFE = { safe: Promise.resolve() };
 const MAX_BLOCKS_AHEAD = 4096;
 /** Longest that a block waits for its sync while the request that brought it goes on. */
 const FLUSH_EVERY_MS = 1000;
+/** A request that was sent before another may come after it by so much. */
+const GRACE_MS = 1000;

@@ -136,6 +136,40 @@ describe('roles', () => {
   });
 });
 
+describe('an upload that is all of its transfer', () => {
+  const empty = 'af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262';
+  const begin = { source: 'here', destination: '/alone/', priority: 'high' };
+
+  it('begins it and ends it', async () => {
+    const upload = await call('POST', '/api/v1/uploads', { role: 'write', body: { path: '/alone/f', size: 0, begin } });
+    assert.equal(upload.status, 201);
+    const state = async () => (await call('GET', `/api/v1/transfers/${upload.json.transfer}`, { role: 'write' })).json;
+    const { state: begun, source, destination, priority, filesTotal, bytesTotal } = await state();
+    assert.deepEqual([begun, source, destination, priority, filesTotal, bytesTotal], ['active', 'here', '/alone/', 'high', 1, 0]);
+    const body = { epoch: upload.json.epoch, size: 0, digest: empty, endTransfer: true };
+    const done = await call('POST', `/api/v1/uploads/${upload.json.id}/complete`, { role: 'write', body });
+    assert.deepEqual([done.status, done.json.transferEnded], [200, true]);
+    assert.equal((await state()).state, 'done');
+    const again = await call('POST', `/api/v1/uploads/${upload.json.id}/complete`, { role: 'write', body });
+    assert.deepEqual([again.status, again.json.digest], [200, empty], 'asked again, it says the same');
+  });
+
+  it('that cannot begin leaves a transfer that failed', async () => {
+    await put('/alone/taken', 'x');
+    const body = { path: '/alone/taken', size: 1, overwrite: 'never', begin };
+    const refused = await call('POST', '/api/v1/uploads', { role: 'write', body });
+    assert.ok(refused.status >= 400);
+    const [newest] = (await call('GET', '/api/v1/transfers?limit=1', { role: 'write' })).json.transfers;
+    assert.deepEqual([newest.state, newest.destination], ['failed', '/alone/']);
+  });
+
+  it('belongs to no other, and is nothing that a reader can begin', async () => {
+    const body = { path: '/alone/g', size: 1, begin };
+    assert.equal((await call('POST', '/api/v1/uploads', { role: 'read', body })).status, 403);
+    assert.equal((await call('POST', '/api/v1/uploads', { body: { ...body, transfer: 't-x' } })).json.code, 'request_invalid');
+  });
+});
+
 describe('answers', () => {
   it('fit their schemas', async () => {
     const fits = (schema: TSchema, value: unknown) => {

@@ -152,6 +152,8 @@ export const CompleteBody = Type.Object(
     epoch: Count,
     size: Count,
     digest: Digest,
+    /** Blocks that are still on their way are waited for, as long as they come: the last of them and this may travel together. */
+    whenThere: Type.Optional(Type.Boolean()),
     /** It was all of its transfer, which ends well with it; the answer then says transferEnded. */
     endTransfer: Type.Optional(Type.Boolean()),
   },

@@ -37,6 +37,41 @@ describe('uploads', () => {
     assert.deepEqual(await readdir(join(root, '.hawser/staging')), []);
   });
 
+  it('waits for blocks that are on their way when it is asked to complete, and not for those that nobody sends', async (t) => {
+    const { engine } = await openEngine(t);
+    const bytes = content(3 * BLOCK);
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: bytes.length });
+    const request = { epoch: upload.epoch, size: bytes.length, digest: digestOf(bytes), whenThere: true };
+    const rest = Promise.withResolvers<void>();
+    const pieces = frames(bytes, upload);
+    const receiving = engine.receiveBlocks(WRITER, upload.id, upload.epoch, body(pieces[0]!, rest.promise, ...pieces.slice(1)));
+    const completing = engine.completeUpload(WRITER, upload.id, request);
+    await new Promise(setImmediate);
+    rest.resolve();
+    await receiving;
+    const done = await completing;
+    assert.ok(done.done);
+    assert.equal(done.value.digest, request.digest);
+    const other = await engine.createUpload(WRITER, { path: '/b', size: bytes.length });
+    await assert.rejects(
+      engine.completeUpload(WRITER, other.id, { ...request, epoch: other.epoch }),
+      refusal('upload_incomplete'),
+    );
+  });
+
+  it('completes nothing for a client that was taken over while it waited', async (t) => {
+    const { engine } = await openEngine(t);
+    const bytes = content(2 * BLOCK);
+    const first = await engine.createUpload(WRITER, { path: '/a', size: bytes.length });
+    const request = { epoch: first.epoch, size: bytes.length, digest: digestOf(bytes), whenThere: true };
+    const completing = engine.completeUpload(WRITER, first.id, request);
+    completing.catch(() => undefined);
+    await new Promise(setImmediate);
+    const second = await engine.createUpload(WRITER, { path: '/a', size: bytes.length });
+    await engine.receiveBlocks(WRITER, second.id, second.epoch, body(...frames(bytes, second)));
+    await assert.rejects(completing, refusal('superseded'));
+  });
+
   it('publishes an empty file', async (t) => {
     const { engine } = await openEngine(t);
     assert.equal((await send(engine, '/empty', new Uint8Array(0))).digest, digestOf(new Uint8Array(0)));

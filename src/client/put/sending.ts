@@ -33,6 +33,8 @@ export interface Sending extends Outgoing {
   replace(first: number, end: number): void;
   /** Resolves when nothing is missing and nothing in flight; rejects with what made the file fail. */
   idle(): Promise<void>;
+  /** Resolves when nothing is missing and all has been handed to the network, though not all is answered; never rejects. */
+  sent(): Promise<void>;
   /** Aborts when the file fails, with the error as its reason. */
   readonly failed: AbortSignal;
   /** The same as a promise: rejects, and never resolves. */
@@ -49,8 +51,11 @@ export function createSending(options: SendingOptions): Sending {
   /** The receiver has had these with other content. */
   const replaced = new RangeSet();
   let inFlight = 0;
+  /** Of those, the ones that have not left yet. */
+  let leaving = 0;
   let stopped = false;
   let waiting: (() => void)[] = [];
+  const allSent = Promise.withResolvers<void>();
   const failed = new AbortController();
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
@@ -75,14 +80,27 @@ export function createSending(options: SendingOptions): Sending {
 
   async function send(first: number, end: number, onSent: () => void): Promise<void> {
     let run: [number, number] | null = [first, end];
+    let left = false;
+    leaving++;
+    const handleSent = (): void => {
+      if (left) return;
+      left = true;
+      leaving--;
+      if (leaving === 0 && missing.total === 0 && !stopped) allSent.resolve();
+    };
     try {
       run = await whatIsLeft(first, end);
-      if (run) await sendRun(...run, onSent);
+      if (run)
+        await sendRun(...run, () => {
+          handleSent();
+          onSent();
+        });
     } catch (error) {
       if (run) missing.add(...run);
       if (!canRetry(error) && !isPause(error)) fail(error);
       else throw error;
     } finally {
+      handleSent();
       handleEnd();
     }
   }
@@ -162,6 +180,7 @@ export function createSending(options: SendingOptions): Sending {
           else waiting.push(resolve);
         }),
       ]),
+    sent: () => allSent.promise,
     failed: failed.signal,
     failure: failure.promise,
     async stop() {

@@ -82,13 +82,15 @@ async function sendUntilSame(context: UploadContext, item: UploadItem, source: S
     if (status.state === 'done') return { size: state.size, digest: status.digest, outcome: 'skipped' };
     let digest: string;
     let info: FileInfo;
+    let early: FileInfo | null = null;
     // The server has made it from a copy under another name: what is left is to verify it.
     const copied = status.deduplicated ? known : undefined;
     known = undefined;
     try {
-      digest = copied ?? (await sendRound(context, item, source, state, status, count));
+      if (copied === undefined) ({ digest, early } = await sendRound(context, item, source, state, status, count));
+      else digest = copied;
       if (source.state().key !== state.key) throw changedFailure(item.local);
-      info = await askUntilDone(job, status, state.size, digest);
+      info = early ?? (await askUntilDone(job, status, state.size, digest));
     } catch (error) {
       const again = whyAgain(error);
       if (!again || ++rounds[again] >= MOST_ROUNDS) throw error;
@@ -135,15 +137,15 @@ export function uploadRequest(
   };
 }
 
-/** Sends what is missing, compares what is there, and returns the digest of the file as it was read. */
+/** Sends what is missing, compares what is there, and returns the digest of the file as it was read; and the file, if it is there already. */
 async function sendRound(
   context: UploadContext,
   item: UploadItem,
   source: SourceFile,
-  { size }: SourceState,
+  { size, key }: SourceState,
   status: Status,
   count: Count,
-): Promise<string> {
+): Promise<{ digest: string; early: FileInfo | null }> {
   const { job, streams, pool } = context;
   const { id: upload, epoch, blockBytes } = status;
   const blocks = Math.ceil(size / blockBytes);
@@ -152,6 +154,7 @@ async function sendRound(
   const claimed = there.entries();
   count.handleFound(claimed.reduce((sum, [first, end]) => sum + bytesOf(first, end), 0));
 
+  const ending = new AbortController();
   let differing = 0;
   const frontier = createFrontier({
     source,
@@ -185,10 +188,24 @@ async function sendRound(
   for (const [first, end] of there.gaps(0, blocks)) sending.add(first, end);
   streams.add(sending);
   try {
-    const digest = await Promise.race([frontier.digest(), sending.failure]);
-    await sending.idle();
-    return toHex(digest);
+    const digest = toHex(await Promise.race([frontier.digest(), sending.failure]));
+    // Far away the last blocks and the word that they were the last travel together.
+    let asked: Promise<FileInfo | null> = Promise.resolve(null);
+    const published = Promise.withResolvers<FileInfo>();
+    const ask = (): void => {
+      if (ending.signal.aborted || !isFar(job) || source.state().key !== key) return;
+      asked = completeEarly(job, status, size, digest, ending.signal);
+      void asked.then((info) => info && published.resolve(info));
+    };
+    // What is wrong with the source is said where it is looked at again.
+    sending
+      .sent()
+      .then(ask)
+      .catch(() => undefined);
+    const early = await Promise.race([published.promise, sending.idle().then(() => asked)]);
+    return { digest, early };
   } finally {
+    ending.abort();
     streams.remove(sending);
     await Promise.all([sending.stop(), frontier.stop()]);
   }
@@ -220,6 +237,31 @@ async function askUntilDone(job: Job, status: Status, size: number, digest: stri
     }
     await sleepMs(waitMs, job.signal);
   }
+}
+
+/** Null when that did not do: then it is asked again when all has been answered. */
+async function completeEarly(
+  job: Job,
+  { id, epoch }: Status,
+  size: number,
+  digest: string,
+  signal: AbortSignal,
+): Promise<FileInfo | null> {
+  const request = { epoch, size, digest, whenThere: true, ...(job.single && { endTransfer: true }) };
+  try {
+    const answer = await job.api.completeUpload(id, request, { signal: AbortSignal.any([signal, job.signal]) });
+    if (!answer.done) return null;
+    if (answer.value.transferEnded) job.ended = true;
+    return answer.value;
+  } catch {
+    return null;
+  }
+}
+
+/** A round trip is worth saving. */
+function isFar({ api }: Job): boolean {
+  const { rttMs } = api.transport.info();
+  return rttMs !== null && rttMs > FAR_MS;
 }
 
 function whyAgain(error: unknown): Again | null {
@@ -277,5 +319,6 @@ function createCount(job: Job, announced: number) {
   };
 }
 
+const FAR_MS = 5;
 const MOST_ROUNDS = 3;
 const LONGEST_POLL_MS = 2000;
