@@ -133,7 +133,7 @@ export function decideSteady(state: RateState, e: Evidence): Decided {
     state.lower(Math.min(state.rate, Math.max(0.97 * e.throughput, 0.85 * state.rate, least)));
     return { plan: STEADY, verdict: 'excess' };
   }
-  state.easeTarget();
+  state.easeTarget(e.nowUs);
   if (!e.clear) state.loss.drift(Math.min(m.loss, state.loss.rate + e.margin), m.packets);
   return predictedQueueUs(state, e) < e.targetUs / 2 ? growWhenQuiet(state, e) : holdQueue(state, e);
 }

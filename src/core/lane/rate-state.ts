@@ -95,6 +95,7 @@ export class RateState {
   /** Decisions to wait before the next train; doubles with every train that fails. */
   hold = 0;
   holdExponent = 0;
+  #easedUs: Us = 0;
   /** Half of the buffer, where losses prove that it is smaller than the target. */
   targetCapUs = Number.POSITIVE_INFINITY;
   /** Decisions in a row with a queue well above the target. */
@@ -196,9 +197,11 @@ export class RateState {
     this.targetCapUs = Math.max(2000, Math.min(this.targetCapUs, 0.5 * this.longest.max(nowUs)));
   }
 
-  /** Buffers grow when paths change: the cap is forgotten within some ten seconds. */
-  easeTarget(): void {
-    this.targetCapUs *= 1.01;
+  /** Buffers grow when paths change: the cap is forgotten within some ten seconds, and at once when a queue was longer and lost nothing. */
+  easeTarget(nowUs: Us): void {
+    const steps = Math.min(20, Math.max(1, (nowUs - this.#easedUs) / EASE_US));
+    this.#easedUs = nowUs;
+    this.targetCapUs = Math.max(this.targetCapUs * 1.01 ** steps, 0.5 * this.depth.max(nowUs));
   }
 
   /** Less room than we would use: a little more at a time. */
@@ -319,5 +322,6 @@ const MAX_TARGET_US = 60_000;
 const SLOW_TARGET_RATE = 20e6 / 8;
 /** A train's excess is 20 ms of queue whatever its gain, and 4 reaches the path's rate in half the round trips of 2. */
 export const RAMP_GAIN = 4;
+const EASE_US = 250_000;
 const DRAIN_PERIOD_US = 5_000_000;
 const CHECK_PERIOD_US = 1_000_000;
