@@ -122,9 +122,11 @@ export class Competition {
     return recent.packets > 0 && recent.loss - m.loss > Math.max(0.02, 3 * sigma);
   }
 
-  /** How many failed drains prove a competitor: one when much of the rate was lost before, more when the queue is short. */
+  /** How many failed drains prove a competitor: one when much of the rate was lost before, more when the queue is short; none who takes nothing. */
   #patience(nowUs: Us, drain: DrainPlan): number {
-    if (drain.throughput < 0.6 * this.#state.carried.max(nowUs)) return 1;
+    const share = drain.throughput / this.#state.carried.max(nowUs);
+    if (share < 0.6) return 1;
+    if (share > 0.9) return Number.POSITIVE_INFINITY;
     return drain.queueUs > 1.5 * this.#state.targetUs(drain.throughput) ? 2 : 3;
   }
 

@@ -24,8 +24,10 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
   // Goodput has to rise with the rate: a policer lets packets through at any speed, and drops them.
   const carried = m.deliveryRate / (1 - Math.min(expectedLoss + 0.5 * e.sigma, 0.95));
   const slack = Math.min((2 * e.sigma) / (1 - loss.rate), 0.3 * step);
-  const passed =
-    e.throughput >= rate * (1 + 0.7 * step) && carried >= rate * (1 + 0.6 * step - slack) && !e.excess && e.queueUs < e.targetUs;
+  const isCarried = e.throughput >= rate * (1 + 0.7 * step) && carried >= rate * (1 + 0.6 * step - slack) && !e.excess;
+  // What came out as fast as it went in did not queue: on a path with jitter, the delay before it was none of a queue.
+  if (isCarried) state.learnResidual(e.firstQueueUs);
+  const passed = isCarried && e.queueUs < state.targetUs(e.throughput);
   if (passed) {
     loss.learnPassed(m.loss, m.packets);
     state.rate = Math.min(rate * interval.gain, e.throughput * 1.02);
@@ -214,6 +216,11 @@ function growWhenQuiet(state: RateState, e: Evidence): Decided {
 function holdQueue(state: RateState, e: Evidence): Decided {
   const { interval, measured: m } = e;
   if (e.queueUs > 1.5 * e.targetUs) state.wasHigh = true;
+  else if (state.isJittery && !state.suspicion && e.queueUs < e.targetUs) {
+    // What looks like a queue may be jitter: only a train can tell.
+    if (state.hold === 0) return { plan: TRAIN, verdict: 'jittery' };
+    state.hold--;
+  }
   state.trainGain = CRUISE_GAIN;
   const before = state.rate;
   if (e.queueUs > Math.max(BLOATED_US, 2 * state.minRttUs)) state.rate = e.throughput * 0.5;

@@ -64,9 +64,12 @@ function exceeds(state: RateState, packets: number, lost: number): boolean {
   return lost > (loss.rate + loss.margin(packets)) * packets && lost - loss.rate * packets > 2 * loss.burst;
 }
 
-/** Only from intervals in which our own rate did not change: what a train or a drain does to the queue is no noise. */
+/**
+ * Only from intervals in which our own rate did not change: what a train or a drain does to the queue is no noise. In the ramp
+ * there are only trains, and they have to do.
+ */
 function learnJitter(state: RateState, interval: Interval, m: Measurement): void {
-  if (Number.isNaN(m.jitterUs) || interval.kind !== 'steady') return;
+  if (Number.isNaN(m.jitterUs) || (interval.kind !== 'steady' && state.mode !== 'ramp')) return;
   // Jitter is always there, a queue in motion is not: falling is believed sooner than rising.
   const weight = state.jitterKnown ? (m.jitterUs < state.jitterUs ? 0.3 : 0.05) : 1;
   state.jitterUs += weight * (m.jitterUs - state.jitterUs);

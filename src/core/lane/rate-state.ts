@@ -166,8 +166,18 @@ export class RateState {
    */
   targetUs(rate: number): Us {
     const noise = Math.min(20_000, 2 * this.jitterUs);
-    const residual = this.jitterUs > 1500 ? Math.min(this.residualUs, 4 * this.jitterUs, 30_000) : 0;
+    const residual = this.isJittery ? Math.min(this.residualUs, 4 * this.jitterUs, 30_000) : 0;
     return Math.max(2000, Math.min(this.#freeTargetUs(rate), this.targetCapUs), noise) + residual;
+  }
+
+  /** Delays vary by more than our own timers make them. */
+  get isJittery(): boolean {
+    return this.jitterUs > 1000;
+  }
+
+  /** So long was the delay while there was no queue. */
+  learnResidual(delayUs: Us): void {
+    this.residualUs = Math.max(this.residualUs, delayUs);
   }
 
   /** In a buffer as deep as we like, without jitter. */
