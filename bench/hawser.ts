@@ -47,15 +47,15 @@ export async function startHawser({
 
 /**
  * A client command against that server, with a state folder of its own: it remembers nothing, so nothing is skipped because it
- * was sent before. `url` when the way there is another than the server's own address.
+ * was sent before. `home`: a folder that it shares with other commands. `url` when the way there is another than the server's own address.
  */
 export function hawserCommand(
   server: Pick<HawserServer, 'url' | 'token' | 'fingerprint'>,
   args: readonly string[],
-  options: { prefix?: readonly string[]; stateIn: string; url?: string },
+  options: { prefix?: readonly string[]; stateIn: string; home?: string; url?: string },
 ): Command {
   const [node, program] = HAWSER as [string, string];
-  const home = mkdtempSync(join(options.stateIn, 'client-'));
+  const home = options.home ?? mkdtempSync(join(options.stateIn, 'client-'));
   return {
     argv: [...(options.prefix ?? []), node, ...PROFILING, program, ...args],
     env: {

@@ -212,7 +212,7 @@ function ownTable(results: readonly CaseResult[], { size, rounds }: MatrixOption
     'from the first packet',
     'by',
   ];
-  return `${table(head, rows)}\n\nMedian (and worst) of ${rounds}. Each time with a client that knows nothing of the link. "gap": how long nothing arrived after the link had died.`;
+  return `${table(head, rows)}\n\nMedian (and worst) of ${rounds}. Each time with a client that has logged in, and remembers the lane before. "gap": how long nothing arrived after the link had died.`;
 }
 
 function peerTable(results: readonly CaseResult[]): string {

@@ -10,6 +10,6 @@ that adds rate, delay, loss and a queue, so that each program runs over the real
 
 **The limit** of a link is rate × 1280/1345 × (1 − loss): full packets of the lane carry 1280 bytes in 1345, and a lost packet has taken its time on the link. For everybody the same,
 although TCP puts 1448 bytes into 1500, so that on a clean link it can pass 100 %. **Steady share** is the speed over the middle 80 % of the bytes, as a part of the limit.
-**Completion** counts everything: the time that the link needs at least (bytes at the limit, and the way there of the last one), as a part of the time that it took.
+**Completion** counts everything from the start of the process on, of a client that has logged in before and remembers its last lane: the time that the link needs at least (bytes at the limit, and the way there of the last one), as a part of the time that it took.
 `,
 };

@@ -1,4 +1,5 @@
 /** One `hawser put` through an emulated link, watched: when bytes became safe at the server, and what crossed the link. */
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { type HawserServer, hawserCommand, removeArrived, startHawser } from '../hawser.ts';
@@ -11,7 +12,7 @@ export interface PutOptions {
   readonly server: HawserServer;
   readonly source: string;
   readonly transport: string;
-  /** Folder for what the client keeps; it begins with nothing each time. */
+  /** Folder for what the client keeps. Over and above its profile it keeps what it learnt of the lane, and of files nothing. */
   readonly stateIn: string;
   /** Default: another one each time, or one that was stopped would be resumed. */
   readonly name?: string;
@@ -59,7 +60,7 @@ export async function put(options: PutOptions): Promise<Put> {
   const { lab, server, source, transport, name = `arrived-${++puts}.bin`, flags = [] } = options;
   const paths = lab.interfaces.length > 1 && transport !== 'https' ? ['--path', lab.interfaces.join(',')] : [];
   const args = ['put', '--json', '--transport', transport, ...paths, ...flags, source, `/${name}`];
-  const command = hawserCommand(server, args, { prefix: lab.a, stateIn: options.stateIn });
+  const command = hawserCommand(server, args, { prefix: lab.a, stateIn: options.stateIn, home: await loggedIn(options) });
   const samples: Sample[] = [];
   let [startMs, path] = [Number.NaN, '?'];
   const onLine = (line: string, ms: number) => {
@@ -93,6 +94,18 @@ export async function put(options: PutOptions): Promise<Put> {
     serverPeakBytes: server.peakBytes(),
     links,
   };
+}
+
+/** The home of a client that has logged in to the server, as its user did at some time before. */
+async function loggedIn({ lab, server, stateIn }: PutOptions): Promise<string> {
+  const home = join(stateIn, `client-of-${new URL(server.url).port}`);
+  if (!existsSync(home)) {
+    mkdirSync(home);
+    const args = ['login', server.url, ...(server.fingerprint === null ? [] : ['--fingerprint', server.fingerprint])];
+    await measure(hawserCommand(server, args, { prefix: lab.a, stateIn, home }));
+  }
+  rmSync(join(home, 'hawser', 'digests.jsonl'), { force: true });
+  return home;
 }
 
 export function between(before: readonly LinkStats[], after: readonly LinkStats[]): LinkStats[] {

@@ -75,9 +75,11 @@ async function putFiles(
     filesTotal: allFiles ? sources.length : null,
     bytesTotal: allFiles ? sources.reduce((sum, { file }) => sum + file!.size, 0) : null,
   };
-  const isAlone = only?.file && only.file.size > EARLY_BYTES && only.name !== '' && destination.endsWith('/');
+  const isAlone = only?.file && only.file.size > EARLY_BYTES && only.name !== '';
+  // Unless there turns out to be a folder of that name.
+  const likely = inside !== null && (destination.endsWith('/') || remote === '/') ? inside : remote;
   const earlier = isAlone
-    ? asking(openEarly(api, stop, cache, only, remote, options, { source: request.source, destination }))
+    ? asking(openEarly(api, stop, cache, only, likely, options, { source: request.source, destination }))
     : Promise.resolve(null);
   const opening = open(api, stop, options, request, earlier);
   // All that has to be known is asked in one round trip.

@@ -95,7 +95,12 @@ export function createEngineApi(store: FileStore = createMemoryStore()): EngineA
       ),
     changeTransfer: (id, change, options) =>
       call('changeTransfer', options?.signal, async () => transferInfo(await engine.changeTransfer(WHO, id, change))),
-    createUpload: (request, options) => call('createUpload', options?.signal, () => engine.createUpload(WHO, request)),
+    createUpload: ({ begin, ...request }, options) =>
+      call('createUpload', options?.signal, async () => {
+        if (!begin) return await engine.createUpload(WHO, request);
+        const { id } = await engine.createTransfer(WHO, { kind: 'upload', ...begin, filesTotal: 1, bytesTotal: request.size });
+        return await engine.createUpload(WHO, { ...request, transfer: id });
+      }),
     uploadDigests: (id, options) => call('uploadDigests', options?.signal, () => engine.uploadDigests(WHO, id)),
     putBlocks: (id, epoch, source, _length, options) =>
       call('putBlocks', options?.signal, () => engine.receiveBlocks(WHO, id, epoch, body('putBlocks', source))),

@@ -1,8 +1,7 @@
 /**
- * One file that arrives in a folder needs nothing to be known before its upload is opened: its transfer begins with it, in the
- * same round trip in which everything else is asked.
+ * One file needs little to be known before its upload is opened: its transfer begins with it, in the same round trip in which
+ * everything else is asked.
  */
-import { joinPath } from '../../core/path.ts';
 import type { Api } from '../api-contract.ts';
 import type { TransferOptions } from '../contract.ts';
 import { withRetry } from '../retry.ts';
@@ -33,12 +32,11 @@ export async function openEarly(
   stop: Stop,
   cache: DigestCache,
   source: Source,
-  folder: string,
+  path: string,
   options: TransferOptions,
   begin: { source: string; destination: string },
 ): Promise<EarlyUpload | null> {
   const { signal } = stop.controller;
-  const path = joinPath(folder, source.name);
   let opened: { state: SourceState; digest: string | undefined; status: Status };
   try {
     const state = stateOf(source, options);
