@@ -139,6 +139,11 @@ class LaneMachine implements Lane {
         path.controller.handlePathChange(nowUs, true);
         this.events.push({ type: 'moved', pathId: path.id });
       },
+      handleStandby: (path) => {
+        if (path.standby) return;
+        path.standby = true;
+        if (path.state === 'active') this.setState(path, 'standby');
+      },
       handleClose: (reason) => this.finish(reason, true),
       handleWrong: (nowUs, reason) => this.close(nowUs, reason),
     });
@@ -385,6 +390,7 @@ class LaneMachine implements Lane {
       return;
     }
     const silentUs = nowUs - path.lastHeardUs;
+    path.unopened = (path.state === 'opening' || !path.validated) && silentUs > FAILED_AFTER_US;
     const isUnheard = path.timeouts >= 3 || (path.unheardPings >= UNHEARD_PINGS && path.state !== 'opening');
     if (isUnheard && silentUs > FAILED_AFTER_US) this.setState(path, 'failed');
     else if (path.timeouts >= 2) this.setState(path, 'degraded');

@@ -156,6 +156,8 @@ export interface LaneSnapshot {
 
 export interface PathSnapshot {
   readonly id: number;
+  /** What tells it from the others, for people: the client's side knows. */
+  readonly name?: string;
   readonly state: PathState;
   readonly rateBytesPerSecond: number;
   readonly goodputBytesPerSecond: number;

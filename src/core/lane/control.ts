@@ -32,6 +32,8 @@ export interface ControlEnvironment {
   /** The peer has said what it holds of every block. */
   readonly handleState: () => void;
   readonly handleMoved: (nowUs: Us, path: Path) => void;
+  /** The peer wants nothing sent by this path while there is another. */
+  readonly handleStandby: (path: Path) => void;
   readonly handleClose: (reason: string) => void;
   /** The peer said what cannot be. */
   readonly handleWrong: (nowUs: Us, reason: string) => void;
@@ -196,6 +198,8 @@ export class Control {
       due.challengeUs = nowUs + Math.max(path.controller.srttUs, MIN_CHALLENGE_US);
     if (due.pongId >= 0 && writer.pong(due.pongId, due.pongSentUs, nowUs - due.pongReceivedUs)) due.pongId = -1;
     if (pings) this.writePing(nowUs, path, due, greets ? PING_FULL : due.pingKind);
+    // In every packet, so that the peer knows it from the first one on.
+    if (path.standby) writer.pathStatus(path.id, 'standby');
     // Also when it has nothing new: the one before may be lost, and on a path that is hardly ever up so are all after the news.
     if (path.arrivals.writeAck(writer, path.id, nowUs, this.lagMs)) this.lagMs = 0;
     if (blocksIn.credit > 0 && writer.credit(blocksIn.credit)) {
@@ -362,7 +366,10 @@ export class Control {
         if (rttUs > 0) arrivals.minRttUs = Math.min(arrivals.minRttUs, rttUs);
       },
       onResetStream: () => undefined,
-      onPathStatus: () => undefined,
+      onPathStatus: (id, state) => {
+        const path = environment.path(id);
+        if (path && state === 'standby') environment.handleStandby(path);
+      },
       onClose: (reason) => environment.handleClose(reason),
     };
   }

@@ -43,7 +43,8 @@ export class Path {
   readonly controller: RateController;
   readonly pacer: Pacer;
   readonly arrivals: Arrivals;
-  readonly standby: boolean;
+  /** Carries data only while every path that is not standby has failed; the client says so, and the server is told. */
+  standby: boolean;
   /** Of the path's address; without it no more than three times what came from it may be sent (RFC 9000 section 8). */
   validated: boolean;
   candidate: Candidate | null = null;
@@ -71,6 +72,8 @@ export class Path {
   sizeProbeUs: Us = 0;
   /** Control comes through and full packets do not: it carries no data any more. */
   tooNarrow = false;
+  /** It did not open, or the peer's address was not proven, in the time in which one that is open would have failed. */
+  unopened = false;
   /** Everything in flight here was given up, so that other paths send it. */
   suspect = false;
   /** Largest lateness of a packet that still came (RFC 9002 section 6.1.2 has a fixed share of the RTT instead). */
@@ -113,6 +116,11 @@ export class Path {
     this.arrivals = new Arrivals();
     this.arrivals.minRttUs = options.rttUs ?? INITIAL_RTT_US;
     this.nextSkip = this.skipAfter();
+  }
+
+  /** Whether a standby path need not wait for this one. */
+  get isOut(): boolean {
+    return this.standby || this.state === 'failed' || this.unopened;
   }
 
   /** When silence about what is in flight becomes a timeout; Infinity: nothing is in flight. A suspect path is asked for ever. */

@@ -62,7 +62,7 @@ export class Scheduler {
   isUsable(paths: readonly Path[], path: Path): boolean {
     if (path.state === 'opening' || path.tooNarrow) return false;
     if (!path.standby) return true;
-    return paths.every((other) => other.standby || other.state === 'failed');
+    return paths.every((other) => other.isOut);
   }
 
   /** Whether the path would carry something now if its pacer let it. */

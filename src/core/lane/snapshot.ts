@@ -18,7 +18,7 @@ export interface SnapshotSources {
 export function snapshotOf(nowUs: Us, sources: SnapshotSources): LaneSnapshot {
   const { paths, blocksIn, blocksOut, streamsIn, streamsOut } = sources;
   return {
-    paths: paths.map((path) => pathSnapshot(nowUs, path)),
+    paths: paths.map((path) => pathSnapshot(nowUs, path, paths)),
     streams: streamsIn.size,
     unacknowledgedBytes: blocksOut.unacknowledgedBytes + streamsOut.queuedBytes,
     receivedBytes: paths.reduce((sum, path) => sum + path.receivedBytes, 0),
@@ -42,12 +42,13 @@ function limitedBy(nowUs: Us, { paths, blocksOut, streamsOut, capBytesPerSecond 
   return paths.some((path) => path.controller.competing) ? 'competitor' : 'path';
 }
 
-function pathSnapshot(nowUs: Us, path: Path): PathSnapshot {
+function pathSnapshot(nowUs: Us, path: Path, paths: readonly Path[]): PathSnapshot {
   const { controller } = path;
   const limit = controller.capacityBytesPerSecond * (1 - Math.min(0.9, controller.lossRate));
   return {
     id: path.id,
-    state: path.state,
+    // One that had to step in works like any other.
+    state: path.state === 'standby' && paths.every((other) => other.isOut) ? 'active' : path.state,
     rateBytesPerSecond: controller.rateBytesPerSecond(nowUs),
     goodputBytesPerSecond: controller.goodputBytesPerSecond,
     lossRate: controller.recentLoss,

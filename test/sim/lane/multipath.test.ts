@@ -106,35 +106,63 @@ test('a path that goes again and again, and one whose way back alone is dead, lo
   }
 });
 
-test('a standby path carries nothing until all others are dead, and then everything', () => {
+for (const direction of ['up', 'down'] as const) {
+  test(`a standby path carries nothing ${direction} until all others are dead, and then everything`, () => {
+    const checked = new CheckedPair({ seed: 1, paths: links([FAST]) });
+    const { client, server } = checked.pair;
+    // A second path that is added later, and only to be there: the server learns that from the client.
+    for (const end of [client, server]) {
+      end.out.push(new SimLink(checked.pair.net, { bitsPerSecond: 20e6, delayUs: 50_000, lossRate: 0.1 }));
+      const standby = end === client ? { standby: true } : {};
+      end.lane.addPath(end.host.clockUs, 1, { validated: end === client, rttUs: 100_000, ...standby });
+    }
+    client.pump();
+    const [sender, receiver] = direction === 'up' ? [client, server] : [server, client];
+    const id = direction === 'up' ? checked.exchange(30_000_000, 0) : checked.exchange(1000, 30_000_000);
+    checked.pair.run(3e6);
+    const idle = insides(sender).paths[1]!;
+    assert.equal(idle.state, 'standby');
+    assert.equal(idle.sentPackets, 0);
+    assert.equal(sender.lane.snapshot(sender.host.clockUs).paths[1]!.state, 'standby');
+    client.out[0]!.options.up = server.out[0]!.options.up = false;
+    const stallUs = longestStall(checked, id, 6e6, receiver === client ? 'client' : 'server');
+    assert.ok(stallUs < 4e6, `${stallUs}`);
+    assert.ok(idle.sentPackets > 0);
+    assert.equal(sender.lane.snapshot(sender.host.clockUs).paths[1]!.state, 'active');
+    // When the other is back, this one rests again.
+    client.out[0]!.options.up = server.out[0]!.options.up = true;
+    checked.pair.run(checked.nowUs + 3e6);
+    const before = idle.sentPackets;
+    checked.pair.run(checked.nowUs + 1e6);
+    assert.equal(idle.sentPackets, before);
+    checked.finish(60e6);
+  });
+}
+
+test('a standby path steps in for one that never opens', () => {
   const checked = new CheckedPair({ seed: 1, paths: links([FAST]) });
   const { client, server } = checked.pair;
-  // A second path that is added later, and only to be there.
   for (const end of [client, server]) {
+    end.out[0]!.options.up = false;
     end.out.push(new SimLink(checked.pair.net, { bitsPerSecond: 20e6, delayUs: 50_000 }));
-    end.lane.addPath(end.host.clockUs, 1, { validated: end === client, rttUs: 100_000, standby: true });
+    const standby = end === client ? { standby: true } : {};
+    end.lane.addPath(end.host.clockUs, 1, { validated: end === client, rttUs: 100_000, ...standby });
   }
   client.pump();
-  const id = checked.exchange(30_000_000, 0);
-  checked.pair.run(3e6);
-  const idle = insides(client).paths[1]!;
-  assert.equal(idle.state, 'standby');
-  assert.equal(idle.sentPackets, 0);
-  client.out[0]!.options.up = server.out[0]!.options.up = false;
-  const stallUs = longestStall(checked, id, 6e6);
-  assert.ok(stallUs < 4e6, `${stallUs}`);
-  assert.ok(idle.sentPackets > 0);
-  checked.finish(60e6);
+  const id = checked.exchange(1_000_000, 1_000_000);
+  checked.pair.run(1.9e6);
+  assert.equal(checked.received('server', id), 0);
+  checked.finish(10e6);
 });
 
 /** The longest time without a byte delivered, within so much time. */
-function longestStall(checked: CheckedPair, id: number, withinUs: number): number {
-  let [longestUs, atUs, received] = [0, checked.nowUs, checked.received('server', id)];
+function longestStall(checked: CheckedPair, id: number, withinUs: number, side: 'client' | 'server' = 'server'): number {
+  let [longestUs, atUs, received] = [0, checked.nowUs, checked.received(side, id)];
   const untilUs = checked.nowUs + withinUs;
   while (checked.nowUs < untilUs) {
     checked.pair.run(checked.nowUs + 5000);
-    if (checked.received('server', id) > received) {
-      received = checked.received('server', id);
+    if (checked.received(side, id) > received) {
+      received = checked.received(side, id);
       atUs = checked.nowUs;
     }
     longestUs = Math.max(longestUs, checked.nowUs - atUs);
