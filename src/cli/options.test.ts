@@ -13,6 +13,7 @@ test('what is not said is not passed on, so that the client has its own defaults
   assert.deepEqual(laneOptions({}), {});
   assert.deepEqual(laneOptions({ transport: 'lane' }), { transport: 'lane' });
   assert.deepEqual(laneOptions({ policy: { kind: 'high' }, path: ['eth0', '!lo'], laneTrace: 'f' }), {
-    lane: { policy: { kind: 'high' }, paths: ['eth0', '!lo'], traceFile: 'f' },
+    paths: ['eth0', '!lo'],
+    lane: { policy: { kind: 'high' }, traceFile: 'f' },
   });
 });

@@ -42,7 +42,11 @@ export function withTransfer(command: Command): Command {
       .option('--limit-rate <rate>', 'at most this fast, for example 5MB/s or 10mbit', value('--limit-rate', parseRate))
       .addOption(choice('--transport <name>', 'how to get there', ['auto', 'https', 'lane'], 'auto'))
       .option('--policy <name>', 'how hard the lane pushes: fair, background, high or fixed=RATE', value('--policy', parsePolicy))
-      .option('--path <names>', 'network interfaces for the lane, for example eth0,wlan0, or !wlan0 to leave one out', list)
+      .option(
+        '--path <names>',
+        'networks to use at once: eth0,wlan0; !wlan0: all but it; wwan0:metered: when no other works',
+        list,
+      )
       .option('--lane-trace <file>', 'write what happens on the lane to a file (qlog, JSON-SEQ)')
       .option('--no-preserve', 'do not keep mode and modification time')
       .option('--exclude <glob>', 'leave out what matches (may be repeated)', collect)
@@ -73,14 +77,14 @@ export function transferOptions(flags: TransferFlags): TransferOptions {
 }
 
 /** What of the flags is the client's, rather than one transfer's. */
-export function laneOptions(flags: Partial<TransferFlags>): Pick<ClientOptions, 'transport' | 'lane'> {
+export function laneOptions(flags: Partial<TransferFlags>): Pick<ClientOptions, 'transport' | 'paths' | 'lane'> {
   const lane = {
     ...(flags.policy === undefined ? {} : { policy: flags.policy }),
-    ...(flags.path === undefined ? {} : { paths: flags.path }),
     ...(flags.laneTrace === undefined ? {} : { traceFile: flags.laneTrace }),
   };
   return {
     ...(flags.transport === undefined ? {} : { transport: flags.transport }),
+    ...(flags.path === undefined ? {} : { paths: flags.path }),
     ...(Object.keys(lane).length === 0 ? {} : { lane }),
   };
 }

@@ -2,6 +2,7 @@
 import type { TransferEvent } from '../client/contract.ts';
 import type { LaneSnapshot, PathSnapshot } from '../core/lane/contract.ts';
 import { formatBytes, formatDuration, formatRate } from '../core/units.ts';
+import type { NetworkPath } from '../transport/contract.ts';
 import { cellsOf, printable, shorten } from './printable.ts';
 
 export type ProgressEvent = Extract<TransferEvent, { type: 'progress' }>;
@@ -55,6 +56,7 @@ function facts(event: ProgressEvent, verbose: boolean): string[] {
     ...files,
     verbose ? `${event.path.transport} x${event.streams}, chunks of ${formatBytes(event.chunkBytes)}` : event.path.transport,
     ...(verbose && event.path.lane ? [laneFacts(event.path.lane)] : []),
+    ...(verbose && !event.path.lane && event.path.paths ? [event.path.paths.map(networkFacts).join('; ')] : []),
   ];
 }
 
@@ -71,7 +73,28 @@ export function laneFacts(lane: LaneSnapshot): string {
     `loss ${percent(mean(({ lossRate }) => lossRate))}`,
     `repair ${percent(repair / sent)}`,
     `efficiency ${(mean(({ efficiency }) => efficiency) * 100).toFixed(0)}% (${lane.limitedBy})`,
-    ...(lane.paths.length > 1 ? [`paths ${lane.paths.map(({ id, state }) => `${id}:${state}`).join(' ')}`] : []),
+    ...(lane.paths.length > 1 ? [lane.paths.map(lanePathFacts).join('; ')] : []),
+  ].join(', ');
+}
+
+/** "wlan0 active, rtt 212 ms, loss 9.8%, 4.1 MB/s, 118 MiB": one path of several. */
+function lanePathFacts({ id, name, state, rttUs, lossRate, goodputBytesPerSecond, sentBytes }: PathSnapshot): string {
+  const carries = state === 'active' || state === 'degraded';
+  return [
+    `${printable(name ?? `path ${id}`)} ${state}`,
+    ...(carries ? [`rtt ${(rttUs / 1000).toFixed(0)} ms`, `loss ${(lossRate * 100).toFixed(1)}%`] : []),
+    ...(carries ? [formatRate(goodputBytesPerSecond)] : []),
+    formatBytes(sentBytes),
+  ].join(', ');
+}
+
+/** The same of a network that HTTPS uses. */
+export function networkFacts({ name, state, rttMs, bytesPerSecond, sentBytes, receivedBytes }: NetworkPath): string {
+  return [
+    `${printable(name)} ${state}`,
+    ...(rttMs === null ? [] : [`rtt ${rttMs.toFixed(0)} ms`]),
+    ...(bytesPerSecond === null || state === 'failed' ? [] : [formatRate(bytesPerSecond)]),
+    formatBytes(sentBytes + receivedBytes),
   ].join(', ');
 }
 

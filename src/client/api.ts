@@ -141,7 +141,8 @@ function packCalls(call: Caller): Part<'putPack' | 'missingEntries' | 'readPack'
     },
     async readPack(paths, { transfer }, options) {
       const request = send('POST', `${V1}/packs/read${params({ transfer })}`, { paths });
-      const response = await call.open({ ...request, headers: { ...request.headers, accept: PACK }, ...stop(options) });
+      const headers = { ...request.headers, accept: PACK };
+      const response = await call.open({ ...request, headers, answerBytes: USUAL_PACK_BYTES, ...stop(options) });
       return response.body;
     },
   };
@@ -155,7 +156,8 @@ function fileCalls(
       const request = get(`${V1}/files${pathToUrl(path)}${params(rest)}`, BLOCKS);
       // An empty range cannot be written (RFC 9110 section 14.1.2), and an empty file needs none.
       const range = end > start ? { range: `bytes=${start}-${end - 1}` } : {};
-      return frameBody(await call.open({ ...request, headers: { ...request.headers, ...range }, ...stop(options) }));
+      const headers = { ...request.headers, ...range };
+      return frameBody(await call.open({ ...request, headers, answerBytes: end - start, ...stop(options) }));
     },
     fileDigests: (path, query, options) =>
       call.bytes({ ...get(`${V1}/blocks${pathToUrl(path)}${params(query)}`, DIGESTS), ...stop(options) }),
@@ -307,4 +309,6 @@ const DEFAULT_RETRY_MS = 1000;
 const PAGE_ITEMS = 1000;
 /** A server keeps records of months; somebody who wants them all says so. */
 const DEFAULT_TRANSFERS = 100;
+/** How much small files come to, nobody knows before. */
+const USUAL_PACK_BYTES = 1024 * 1024;
 const NOISE_BYTES = 256 * 1024;

@@ -30,7 +30,12 @@ export interface ClientOptions {
    * the two; `https` uses nothing else; `lane` fails where there is no lane.
    */
   readonly transport?: 'auto' | 'https' | 'lane';
-  readonly lane?: LaneWishes;
+  readonly lane?: Omit<LaneWishes, 'paths'>;
+  /**
+   * Networks of this machine to use at once, by the names of their interfaces or by their addresses: "eth0", "192.0.2.7"; "!wlan0"
+   * for all but that, "wwan0:metered" for one that is only used while no other works. Default: as the system routes.
+   */
+  readonly paths?: readonly string[];
   /**
    * Where what was learnt of lanes is kept, so that the next one opens in one round trip and begins at a good rate. It holds
    * secrets, readable by its owner alone. Default: $XDG_STATE_HOME/hawser, or ~/.local/state/hawser; null: nothing is kept.

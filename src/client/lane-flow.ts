@@ -1,8 +1,8 @@
-/** How many requests go over a lane at once, and how long each is. */
+/** How many requests go over a lane or several networks at once, and how long each is. */
 import type { LaneSnapshot } from '../core/lane/contract.ts';
 import type { PathInfo } from '../transport/contract.ts';
 
-export type FlowPath = Pick<PathInfo, 'rttMs' | 'lane'>;
+export type FlowPath = Pick<PathInfo, 'rttMs' | 'lane' | 'paths'>;
 
 /**
  * A lane has one rate for all its streams, so that more of them bring nothing. What is in flight must cover twice what the path
@@ -27,11 +27,19 @@ export function createSpread(): (bytes: number) => number {
   };
 }
 
+/** Of requests over several networks, so that none is idle while there is something to move; 0 where there is but one. */
+export function leastStreams({ paths = [] }: FlowPath): number {
+  const used = paths.filter(({ state }) => state === 'active').length;
+  return used > 1 ? used * STREAMS_A_NETWORK : 0;
+}
+
 /** Of a request for bytes: what the path carries is the server's to know. */
 export const LANE_RUN_BYTES = 4 * 1024 * 1024;
 const GOLDEN_RATIO = 0.618;
 export const LANE_STREAMS = 6;
 /** What has been sent waits for its last lost packets, several round trips on a bad link, while others send. A lane has as many streams. */
 export const MOST_LANE_REQUESTS = 24;
+/** One moves while another waits for its answer, and the faster network has room for a third. */
+const STREAMS_A_NETWORK = 3;
 const MIN_LANE_CHUNK_BYTES = 1024 * 1024;
 const MAX_LANE_CHUNK_BYTES = 8 * 1024 * 1024;

@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { HawserError } from '../core/errors.ts';
 import type { LanePolicy } from '../core/lane/contract.ts';
-import { choosePaths, type LocalAddress } from '../transport/lane/interfaces.ts';
 import type { LaneTransport } from '../transport/lane-transport.ts';
+import type { LocalPath } from '../transport/local-paths.ts';
 import * as answers from './answers.ts';
 import type { Api, LaneEndpoints } from './api-contract.ts';
 import { hedged } from './hedge.ts';
@@ -13,8 +13,8 @@ export interface LaneWishes {
   readonly policy?: LanePolicy;
   /** Most bytes a second on the wire. */
   readonly capBytesPerSecond?: number;
-  /** Names of network interfaces to use at once; with a leading "!" not to use. Default: the way the system routes. */
-  readonly paths?: readonly string[];
+  /** Networks of this machine to use at once. Default: the way the system routes. */
+  readonly paths?: readonly LocalPath[];
   /** Write what happens on the lane to this file (qlog, JSON-SEQ). */
   readonly traceFile?: string;
   /** When a lane stalls, the last 30 s of its trace are left here: the newest 16, of 1 MiB at most. Default: nowhere. */
@@ -41,7 +41,7 @@ export async function openLane(
   memory: LaneMemory | null = null,
   signal?: AbortSignal,
 ): Promise<LaneTransport> {
-  const local = wishes.paths ? choosePaths(wishes.paths) : [];
+  const local = wishes.paths ?? [];
   // The thread that will carry it starts while the server is asked: on a long way the one hides behind the other.
   const parts = loadParts();
   parts.catch(() => undefined);
@@ -54,7 +54,7 @@ interface Context {
   readonly api: Api;
   readonly server: Server;
   readonly wishes: LaneWishes;
-  readonly local: readonly LocalAddress[];
+  readonly local: readonly LocalPath[];
   readonly parts: ReturnType<typeof loadParts>;
   readonly memory: LaneMemory | null;
   readonly signal: AbortSignal | undefined;
@@ -62,17 +62,17 @@ interface Context {
 
 /** Null: there is no ticket, or nobody answers to it. */
 async function openWithTicket(context: Context): Promise<LaneTransport | null> {
-  const { server, wishes, local, parts, memory, signal } = context;
+  const { server, wishes, parts, memory, signal } = context;
   const known = memory?.known;
   if (!memory || !known) return null;
   const { greetServer, createHello, createLaneTransport } = await parts;
-  const hello = createHello(Buffer.from(known.ticket, 'base64url'), Buffer.from(known.secret, 'hex'), request(wishes, local));
+  const hello = createHello(Buffer.from(known.ticket, 'base64url'), Buffer.from(known.secret, 'hex'), request(wishes));
   const { rttMs } = known;
   try {
     const link = await greetServer({
       ...common(context, known.endpoints),
       hello,
-      maxPaths: Math.max(1, local.length),
+      maxPaths: MOST_PATHS,
       timeoutMs: rttMs === null ? MOST_HELLO_MS : Math.min(MOST_HELLO_MS, LEAST_HELLO_MS + 5 * rttMs),
       parameters({ answer, laneSecret, clientRandom }) {
         const { id, suite, paths, ticket } = answers.laneWelcome(answer, 'welcome');
@@ -90,12 +90,12 @@ async function openWithTicket(context: Context): Promise<LaneTransport | null> {
 }
 
 async function openOverHttps(context: Context): Promise<LaneTransport> {
-  const { api, server, wishes, local, parts, memory, signal } = context;
+  const { api, server, wishes, parts, memory, signal } = context;
   const clientRandom = randomBytes(32);
   const [grant, { openClientLane, createLaneTransport }] = await Promise.all([
     // Over TCP the first packets decide: one that is lost costs a second, and several at the wrong moment ten.
     hedged(
-      (stop) => api.openLane({ clientRandom: clientRandom.toString('hex'), ...request(wishes, local) }, { signal: stop }),
+      (stop) => api.openLane({ clientRandom: clientRandom.toString('hex'), ...request(wishes) }, { signal: stop }),
       { everyMs: HEDGE_MS, most: MOST_ASKINGS, signal },
       ({ id }) => api.closeLane(id).catch(() => undefined),
     ),
@@ -126,10 +126,10 @@ async function openOverHttps(context: Context): Promise<LaneTransport> {
 }
 
 /** What is asked for, in either way. */
-function request({ policy = FAIR }: LaneWishes, local: readonly LocalAddress[]) {
+function request({ policy = FAIR }: LaneWishes) {
   const { kind } = policy;
-  const paths = Math.max(1, local.length);
-  return { policy: kind, ...(kind === 'fixed' ? { bytesPerSecond: policy.bytesPerSecond } : {}), paths };
+  // How many there will be hangs on the server's addresses, too.
+  return { policy: kind, ...(kind === 'fixed' ? { bytesPerSecond: policy.bytesPerSecond } : {}), paths: MOST_PATHS };
 }
 
 function lanePart({ policy = FAIR, capBytesPerSecond, traceFile, stallFolder }: LaneWishes) {
@@ -192,3 +192,5 @@ const MOST_HELLO_MS = 4_500;
 /** What a path carried so long ago says little of what it carries now. */
 const REMEMBERED_MS = 3600_000;
 const TELLING_BYTES = 2_000_000;
+/** That a server grants. */
+const MOST_PATHS = 8;

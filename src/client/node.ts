@@ -4,6 +4,8 @@ import { HawserError } from '../core/errors.ts';
 import type { FileInfo, Slow } from '../engine/contract.ts';
 import type { Transport } from '../transport/contract.ts';
 import { createHttpTransport } from '../transport/https.ts';
+import { createHttpsPaths } from '../transport/https-paths.ts';
+import { choosePaths, type LocalPath } from '../transport/local-paths.ts';
 import { createSwitchingTransport } from '../transport/switching.ts';
 import type { ApiOptions, Pending } from './api.ts';
 import { createApi } from './api.ts';
@@ -23,10 +25,12 @@ export type * from './contract.ts';
 export function createClient(options: ClientOptions): Client {
   const { token } = options;
   // Says what is wrong with the address, if anything is.
-  const https = createHttpTransport(options);
-  const prefix = new URL(options.url).pathname.replace(/\/+$/, '');
+  const { paths: names, ...others } = options;
+  const paths = names && names.length > 0 ? choosePaths(names) : [];
+  const https = createHttps(others, paths);
+  const prefix = prefixOf(options.url);
   const access = { prefix, ...(token === undefined ? {} : { token }) };
-  const transport = createTransport(options, https, access);
+  const transport = createTransport(options, https, access, paths);
   const api = createApi(transport, access);
 
   return {
@@ -76,7 +80,20 @@ export function createClient(options: ClientOptions): Client {
   };
 }
 
-function createTransport(options: ClientOptions, https: Transport, access: ApiOptions): Transport {
+function createHttps(options: Omit<ClientOptions, 'paths'>, paths: readonly LocalPath[]): Transport {
+  const [only] = paths;
+  if (only === undefined) return createHttpTransport(options);
+  if (paths.length === 1) return createHttpTransport({ ...options, from: only });
+  return createHttpsPaths({
+    paths,
+    make: (from) => createHttpTransport({ ...options, from }),
+    target: `${prefixOf(options.url)}/health`,
+  });
+}
+
+const prefixOf = (url: string): string => URL.parse(url)?.pathname.replace(/\/+$/, '') ?? '';
+
+function createTransport(options: ClientOptions, https: Transport, access: ApiOptions, paths: readonly LocalPath[]): Transport {
   const { protocol, hostname, host } = new URL(options.url);
   const wanted = options.transport ?? 'auto';
   // The keys of a lane are not for lines that anybody can read.
@@ -95,7 +112,7 @@ function createTransport(options: ClientOptions, https: Transport, access: ApiOp
     expectedRttMs: memory?.known?.worked ? memory.known.rttMs : null,
     openLane: async (signal) => {
       const { openLane } = await import('./lane.ts');
-      return openLane(createApi(https, access), server, options.lane, memory, signal);
+      return openLane(createApi(https, access), server, { ...options.lane, paths }, memory, signal);
     },
   });
 }

@@ -22,6 +22,8 @@ export interface TransportRequest {
   readonly stallMs?: number;
   /** How long to wait for the answer after the whole body has left. Default 60 000. */
   readonly answerMs?: number;
+  /** About how many bytes of content the answer will have, where that is known: it helps to choose the way. */
+  readonly answerBytes?: number;
 }
 
 export interface TransportResponse {
@@ -42,6 +44,8 @@ export interface PathInfo {
   readonly tls?: { readonly version: string; readonly cipher: string; readonly group: string; readonly fingerprint: string };
   /** Smallest round trip seen: of a TCP connect, or of the lane's packets; null before the first connection. */
   readonly rttMs: number | null;
+  /** The networks of this machine that HTTPS uses, when they were chosen. */
+  readonly paths?: readonly NetworkPath[];
   /** What the lane measures, when requests go over one. */
   readonly lane?: LaneSnapshot;
   /** Why requests do not go over a lane though they might. */
@@ -50,6 +54,21 @@ export interface PathInfo {
   readonly laneLagUs?: number;
   /** What the system's socket buffers lack for a fast lane, and what to do about it. */
   readonly laneHint?: string;
+}
+
+/** One of the networks that HTTPS requests are shared out to. */
+export interface NetworkPath {
+  /** Interface or address, as it was chosen. */
+  readonly name: string;
+  /** `standby`: metered, and not needed. `degraded`: it gives no sign at present. `failed`: it is tried again now and then. */
+  readonly state: 'active' | 'standby' | 'degraded' | 'failed';
+  readonly metered: boolean;
+  readonly rttMs: number | null;
+  /** Of content, both ways together, while there was any; null: none was moved. */
+  readonly bytesPerSecond: number | null;
+  /** Content. */
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
 }
 
 export interface Transport {

@@ -5,8 +5,10 @@ import { performance } from 'node:perf_hooks';
 import type { TLSSocket } from 'node:tls';
 import { connect as connectTls } from 'node:tls';
 import { HawserError } from '../core/errors.ts';
+import type { Way } from './bound-socket.ts';
 import type { PathInfo } from './contract.ts';
 import { isUnknownAuthority, networkFailure } from './failures.ts';
+import type { LocalPath } from './local-paths.ts';
 import type { Trust } from './trust.ts';
 import { ALPN, fingerprintOf, serverName, withSystemStore } from './trust.ts';
 import type { Watchdog } from './watchdog.ts';
@@ -19,6 +21,11 @@ export interface Dialer {
   rttMs(): number | null;
 }
 
+interface DialOptions {
+  readonly stallMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface DialTarget {
   readonly host: string;
   readonly port: number;
@@ -27,9 +34,11 @@ export interface DialTarget {
   /** Null for plain TCP. */
   readonly trust: Trust | null;
   readonly watchdog: Watchdog;
+  /** The network of this machine to leave by. Default: as the system routes. */
+  readonly from?: LocalPath | undefined;
 }
 
-export function createDialer({ host, port, where, trust: firstTrust, watchdog }: DialTarget): Dialer {
+export function createDialer({ host, port, where, trust: firstTrust, watchdog, from }: DialTarget): Dialer {
   let trust = firstTrust;
   let systemStoreTried = firstTrust?.usesDefaultStore !== true;
   let tls: PathInfo['tls'];
@@ -41,21 +50,49 @@ export function createDialer({ host, port, where, trust: firstTrust, watchdog }:
   /** Newest ticket, so that the next handshake is shorter. Only from servers that were accepted. */
   let session: { readonly ticket: Buffer; readonly fingerprint: string } | undefined;
 
-  async function dial(options: { stallMs: number; signal?: AbortSignal | undefined }): Promise<Socket> {
+  async function dial(options: DialOptions): Promise<Socket> {
     try {
-      return await attempt(options);
+      return await tryWays(options);
     } catch (error) {
       family = undefined;
       if (systemStoreTried || !trust || !(error instanceof HawserError) || !isUnknownAuthority(error)) throw error;
       systemStoreTried = true;
       trust = withSystemStore(trust);
-      return attempt(options);
+      return tryWays(options);
     }
   }
 
-  function attempt({ stallMs, signal }: { stallMs: number; signal?: AbortSignal | undefined }): Promise<Socket> {
+  /** Without a network to leave by, Node tries the host's addresses itself. */
+  async function tryWays(options: DialOptions): Promise<Socket> {
+    if (!from) return attempt(options, () => (trust ? openTls(trust, address()) : connectTcp(address())));
+    // Most transports leave by no network in particular, and need none of this.
+    const { connectBy, waysFrom } = await import('./bound-socket.ts');
+    const ways = await waysFrom(from, host, family).catch((error: unknown) => {
+      throw networkFailure(error, where, 'while connecting');
+    });
+    for (const [index, way] of ways.entries()) {
+      const isLast = index === ways.length - 1;
+      const stallMs = isLast ? options.stallMs : Math.min(options.stallMs, FAMILY_ATTEMPT_MS);
+      try {
+        return await attempt({ ...options, stallMs }, () => openBy(connectBy, way));
+      } catch (error) {
+        if (isLast || !(error instanceof HawserError) || !WORTH_ANOTHER_WAY.has(error.code)) throw error;
+      }
+    }
+    throw new HawserError('unreachable', `There is no way to ${where}.`, { value: where });
+  }
+
+  function openBy(connectBy: (way: Way, port: number) => Socket, way: Way): Socket {
+    const socket = connectBy(way, port);
+    if (!trust) return socket;
+    const secure = openTls(trust, { socket });
+    socket.on('error', (error) => secure.destroy(error));
+    return secure;
+  }
+
+  function attempt({ stallMs, signal }: DialOptions, open: () => Socket): Promise<Socket> {
     return new Promise((resolve, reject) => {
-      const socket = trust ? openTls(trust) : connectTcp(address());
+      const socket = open();
       let startedMs = performance.now();
       let connectedMs = startedMs;
       const unwatch = watchdog.watch({
@@ -117,9 +154,9 @@ export function createDialer({ host, port, where, trust: firstTrust, watchdog }:
     });
   }
 
-  function openTls(by: Trust): TLSSocket {
+  function openTls(by: Trust, to: { socket: Socket } | ReturnType<typeof address>): TLSSocket {
     return connectTls({
-      ...address(),
+      ...to,
       ...serverName(host),
       secureContext: by.context,
       rejectUnauthorized: by.verify,
@@ -168,3 +205,4 @@ const FAMILY_ATTEMPT_MS = 2500;
 /** More than a loaded machine takes for a handshake. */
 const SPLIT_MS = 100;
 const TCP_KEEP_ALIVE_MS = 15_000;
+const WORTH_ANOTHER_WAY: ReadonlySet<string> = new Set(['unreachable', 'stalled']);

@@ -10,6 +10,7 @@ import { closedError, createConnections } from './connections.ts';
 import type { Transport } from './contract.ts';
 import { createDialer } from './dial.ts';
 import { hostAndPort } from './failures.ts';
+import type { LocalPath } from './local-paths.ts';
 import { createRequests } from './requests.ts';
 import type { TrustOptions } from './trust.ts';
 import { createTrust } from './trust.ts';
@@ -20,14 +21,17 @@ export interface HttpTransportOptions extends TrustOptions {
   readonly url: string;
   /** Most connections at once. Default 16. */
   readonly connections?: number;
+  /** The network of this machine to leave by. Default: as the system routes. */
+  readonly from?: LocalPath;
 }
 
 /** Connects lazily. Throws `request_invalid` when the URL, the fingerprint or the authority cannot be read. */
 export function createHttpTransport(options: HttpTransportOptions): Transport {
+  const { from } = options;
   const { secure, host, port } = parseUrl(options.url);
   const where = hostAndPort(host, port);
   const watchdog = createWatchdog();
-  const dialer = createDialer({ host, port, where, trust: secure ? createTrust(options) : null, watchdog });
+  const dialer = createDialer({ host, port, where, trust: secure ? createTrust(options) : null, watchdog, from });
   const connections = createConnections(dialer, Math.max(1, options.connections ?? DEFAULT_CONNECTIONS));
 
   const request = createRequests({ connections, where, watchdog });

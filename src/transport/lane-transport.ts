@@ -1,6 +1,7 @@
 /** HTTP/1.1 over the streams of a lane: to whoever asks, a transport like any other. */
 import type { Socket } from 'node:net';
 import type { HawserError } from '../core/errors.ts';
+import type { PathSnapshot } from '../core/lane/contract.ts';
 import { closedError, createConnections } from './connections.ts';
 import type { Transport } from './contract.ts';
 import type { LaneLink } from './lane/lane-link.ts';
@@ -32,7 +33,8 @@ export function createLaneTransport(link: LaneLink, where: string, most = MOST_S
   return {
     request: createRequests({ connections, where, watchdog }),
     info() {
-      const lane = link.stats();
+      const stats = link.stats();
+      const lane = stats && { ...stats, paths: stats.paths.map((path) => named(path, link.pathNames[path.id])) };
       const figures = link.figures();
       return {
         transport: 'lane',
@@ -54,6 +56,10 @@ export function createLaneTransport(link: LaneLink, where: string, most = MOST_S
       await link.close();
     },
   };
+}
+
+function named(path: PathSnapshot, name: string | undefined): PathSnapshot {
+  return name === undefined ? path : { ...path, name };
 }
 
 function rttMs(link: LaneLink): number | null {

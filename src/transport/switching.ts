@@ -210,7 +210,8 @@ async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undef
 
 function isDead(lane: LaneTransport): boolean {
   const paths = lane.info().lane?.paths ?? [];
-  return paths.length > 0 && paths.every(({ state }) => state === 'failed');
+  // One that never opened is no hope either.
+  return paths.length > 0 && paths.every(({ state }) => state === 'failed' || state === 'opening');
 }
 
 const laneDied = (): HawserError => new HawserError('rerouted', 'Nothing comes back over the lane: going on over HTTPS.');

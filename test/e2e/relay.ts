@@ -29,6 +29,8 @@ export interface Weather {
   /** New connections are closed at once. */
   refusing: boolean;
   stalled: { up: boolean; down: boolean };
+  /** Clients with these addresses have no network: what they send and get waits, and nobody is told. Then `flow`. */
+  silent: Set<string>;
   delayMs: number;
   bytesPerSecond: number | null;
   /** Each connection ends after so many bytes in both directions together. */
@@ -41,6 +43,8 @@ export interface Relay {
   readonly weather: Weather;
   /** Passed on so far. */
   readonly bytes: Readonly<Record<Direction, number>>;
+  /** The same by the client's address. */
+  bytesOf(address: string, direction: Direction): number;
   readonly accepted: number;
   /** Cut by cutEveryBytes. */
   readonly cuts: number;
@@ -60,19 +64,24 @@ export async function startRelay(port: number): Promise<Relay> {
     port,
     refusing: false,
     stalled: { up: false, down: false },
+    silent: new Set(),
     delayMs: 0,
     bytesPerSecond: null,
     cutEveryBytes: null,
     corruption: null,
   };
   const bytes = { up: 0, down: 0 };
+  const byAddress = new Map<string, Record<Direction, number>>();
   const counts = { accepted: 0, cuts: 0, corrupted: 0 };
   const pairs = new Set<[Socket, Socket]>();
   let waiting: { direction: Direction; at: number; wake: () => void }[] = [];
   let flowing = Promise.withResolvers<void>();
 
-  function count(direction: Direction, length: number): void {
+  function count(direction: Direction, length: number, address: string): void {
     bytes[direction] += length;
+    const own = byAddress.get(address) ?? { up: 0, down: 0 };
+    own[direction] += length;
+    byAddress.set(address, own);
     const due = waiting.filter((wait) => bytes[wait.direction] >= wait.at);
     if (due.length === 0) return;
     waiting = waiting.filter((wait) => !due.includes(wait));
@@ -91,13 +100,14 @@ export async function startRelay(port: number): Promise<Relay> {
   }
 
   async function pump(direction: Direction, from: Socket, to: Socket, pair: [Socket, Socket], passed: { bytes: number }) {
+    const address = pair[0].remoteAddress ?? '';
     try {
       for await (const piece of from as AsyncIterable<Buffer>) {
         if (weather.delayMs > 0) await sleep(weather.delayMs);
         if (weather.bytesPerSecond !== null) await sleep((piece.length / weather.bytesPerSecond) * 1000);
-        while (weather.stalled[direction]) await flowing.promise;
+        while (weather.stalled[direction] || weather.silent.has(address)) await flowing.promise;
         corrupt(direction, piece);
-        count(direction, piece.length);
+        count(direction, piece.length, address);
         if (to.destroyed) return;
         if (!to.write(piece)) await drained(to);
         passed.bytes += piece.length;
@@ -140,6 +150,7 @@ export async function startRelay(port: number): Promise<Relay> {
     port: (server.address() as AddressInfo).port,
     weather,
     bytes,
+    bytesOf: (address, direction) => byAddress.get(address)?.[direction] ?? 0,
     get accepted() {
       return counts.accepted;
     },
@@ -159,6 +170,7 @@ export async function startRelay(port: number): Promise<Relay> {
     },
     flow() {
       weather.stalled = { up: false, down: false };
+      weather.silent.clear();
       flowing.resolve();
       flowing = Promise.withResolvers<void>();
     },

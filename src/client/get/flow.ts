@@ -2,7 +2,7 @@
 import { HawserError } from '../../core/errors.ts';
 import { Adaptive } from '../../core/transfer/adaptive.ts';
 import type { TransferOptions } from '../contract.ts';
-import { createSpread, type FlowPath, LANE_RUN_BYTES, LANE_STREAMS } from '../lane-flow.ts';
+import { createSpread, type FlowPath, LANE_RUN_BYTES, LANE_STREAMS, leastStreams } from '../lane-flow.ts';
 import { createSlots, type Slots } from '../slots.ts';
 
 export interface Flow {
@@ -31,7 +31,11 @@ export function createFlow(options: TransferOptions, path: () => FlowPath): Flow
     if (ms !== null) adaptive.handleRtt(ms);
   };
   handleRtt();
-  const streams = () => (options.parallel === undefined && path().lane ? LANE_STREAMS : adaptive.streams);
+  const streams = () => {
+    const seen = path();
+    if (options.parallel !== undefined) return adaptive.streams;
+    return seen.lane ? LANE_STREAMS : Math.max(leastStreams(seen), adaptive.streams);
+  };
   const spread = createSpread();
   const slots = createSlots(streams);
   return {

@@ -2,7 +2,8 @@
 import { HawserError } from '../../core/errors.ts';
 import { Adaptive } from '../../core/transfer/adaptive.ts';
 import type { TransferOptions } from '../contract.ts';
-import { createSpread, type FlowPath, LANE_STREAMS, laneChunkBytes, MOST_LANE_REQUESTS } from '../lane-flow.ts';
+
+import { createSpread, type FlowPath, LANE_STREAMS, laneChunkBytes, leastStreams, MOST_LANE_REQUESTS } from '../lane-flow.ts';
 
 export interface Flow {
   readonly streams: number;
@@ -24,10 +25,12 @@ export function createFlow(options: TransferOptions, path: () => FlowPath): Flow
   return {
     get streams() {
       // Next door, one body at a time fills the link, and its blocks arrive in order: neither side reads anything twice.
-      const { rttMs: rtt, lane } = path();
-      if (options.parallel === undefined && lane) return LANE_STREAMS;
-      if (options.parallel === undefined && rtt !== null && rtt < NEXT_DOOR_MS) return 1;
-      return adaptive.streams;
+      const seen = path();
+      if (options.parallel !== undefined) return adaptive.streams;
+      if (seen.lane) return LANE_STREAMS;
+      const least = leastStreams(seen);
+      if (least === 0 && seen.rttMs !== null && seen.rttMs < NEXT_DOOR_MS) return 1;
+      return Math.max(least, adaptive.streams);
     },
     get requests() {
       if (options.parallel !== undefined) return options.parallel;

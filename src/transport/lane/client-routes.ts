@@ -68,9 +68,9 @@ export class ClientRoutes {
       one.onError = (code) => this.handleError(one.route, code);
       if (one.port === answered.port) {
         this.ports.set(pathId, [one.port]);
-        this.addPath(pathId, one.port, answered.address, { rttUs: answered.rttUs, opened: true });
+        this.addPath(answered.route, one.port, answered.address, { rttUs: answered.rttUs, opened: true });
       } else if (one.route.pathId === pathId) this.environment.closePort(one.port);
-      else this.use(one.route.pathId, one.port, one.address);
+      else this.use(one.route, one.port, one.address);
     }
   }
 
@@ -87,28 +87,31 @@ export class ClientRoutes {
         onError: (code) => this.handleError(route, code),
       });
       if (this.closed || this.settled.has(pathId)) environment.closePort(opened);
-      else this.use(pathId, opened, peerAddress(host, port));
+      else this.use(route, opened, peerAddress(host, port));
     } catch (error) {
       this.handleError(route, (error as NodeJS.ErrnoException).code ?? 'EIO');
     }
     environment.wake();
   }
 
-  private use(pathId: number, port: DatagramPort, address: PeerAddress): void {
+  private use(route: Route, port: DatagramPort, address: PeerAddress): void {
     const { driven, message } = this;
+    const { pathId } = route;
     const path = driven.paths.get(pathId);
     this.ports.set(pathId, [...(this.ports.get(pathId) ?? []), port]);
     if (path) {
       path.alternatives.push({ port, address });
       return;
     }
-    this.addPath(pathId, port, address, message.rttMs === null ? {} : { rttUs: message.rttMs * 1000 });
+    this.addPath(route, port, address, message.rttMs === null ? {} : { rttUs: message.rttMs * 1000 });
   }
 
-  private addPath(pathId: number, port: DatagramPort, address: PeerAddress, more: { rttUs?: Us; opened?: true }): void {
+  private addPath(route: Route, port: DatagramPort, address: PeerAddress, more: { rttUs?: Us; opened?: true }): void {
+    const { pathId, metered } = route;
     const { cachedBytesPerSecond } = this.message;
     this.driven.addPath(this.environment.nowUs(), pathId, port, address, {
       validated: true,
+      ...(metered ? { standby: true } : {}),
       ...more,
       ...(cachedBytesPerSecond === null ? {} : { cachedBytesPerSecond }),
     });

@@ -25,6 +25,8 @@ export interface LaneLinkEvents {
 export class LaneLink extends EventEmitter<LaneLinkEvents> {
   readonly laneId: string;
   readonly paths = new Map<number, LanePathInfo>();
+  /** A client's: what tells its paths from each other, for people. */
+  readonly pathNames: string[] = [];
   closed = false;
   private readonly host: ThreadHost;
   private readonly key: number;

@@ -281,7 +281,12 @@ for (const [name, skip, setting] of ways) {
       const shared = { ...parameters(), maxPaths: 2 };
       listener.add(shared);
       const name = Object.keys(networkInterfaces()).find((key) => networkInterfaces()[key]?.[0]?.internal) ?? 'lo';
-      const local = ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, name }));
+      const local = ['127.0.0.1', '127.0.0.2'].map((address) => ({
+        name: address,
+        device: name,
+        addresses: [address],
+        metered: false,
+      }));
       const link = await open(listener.port, { ...shared, local });
       while ([...link.paths.values()].filter(({ state }) => state === 'active').length < 2) await once(link, 'path');
       const body = pattern(2_000_000);

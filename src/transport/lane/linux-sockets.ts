@@ -1,4 +1,4 @@
-/** The system calls for UDP that Node does not offer, on Linux. Structures and numbers are those of 64-bit little-endian Linux. */
+/** The system calls for sockets that Node does not offer, on Linux. Structures and numbers are those of 64-bit little-endian Linux. */
 import { getSystemErrorName } from 'node:util';
 import type { PeerAddress } from './address.ts';
 import { type Native, NativeMemory, native } from './native.ts';
@@ -10,6 +10,8 @@ export interface LinuxSockets {
   /** False: the system does not know the option. */
   setOption(fd: number, level: number, name: number, value: number): boolean;
   getOption(fd: number, level: number, name: number): number;
+  /** A TCP socket that does not block and sends and receives by one interface only; null: not allowed. */
+  openTcp(family: 4 | 6, device: string): number | null;
   /** Sends and receives by one interface only. False: not allowed. */
   bindToDevice(fd: number, name: string): boolean;
   /** The port that the socket is bound to. */
@@ -107,6 +109,12 @@ function bind(ffi: Native): LinuxSockets {
     memory.i32[0] = to;
     return setsockopt(fd, level, name, value, 4) === 0;
   };
+  const bindToDevice = (fd: number, name: string): boolean => {
+    const bytes = new TextEncoder().encode(name).subarray(0, 15);
+    memory.bytes.fill(0, 64, 80);
+    memory.bytes.set(bytes, 64);
+    return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, address, bytes.length) === 0;
+  };
   const check = (result: number, call: string): number => {
     const code = orError(result);
     if (code >= 0) return code;
@@ -136,12 +144,14 @@ function bind(ffi: Native): LinuxSockets {
       memory.u32[2] = 4;
       return getsockopt(fd, level, name, value, length) === 0 ? (memory.i32[0] as number) : 0;
     },
-    bindToDevice(fd, name) {
-      const bytes = new TextEncoder().encode(name).subarray(0, 15);
-      memory.bytes.fill(0, 64, 80);
-      memory.bytes.set(bytes, 64);
-      return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, address, bytes.length) === 0;
+    openTcp(family, device) {
+      const fd = socket(family === 6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+      if (fd < 0) return null;
+      if (bindToDevice(fd, device)) return fd;
+      close(fd);
+      return null;
     },
+    bindToDevice,
     port(fd) {
       memory.u32[2] = 28;
       check(getsockname(fd, address, length), 'getsockname');
@@ -165,9 +175,11 @@ export const SOL_SOCKET = 1;
 const SO_BINDTODEVICE = 25;
 const AF_INET = 2;
 const AF_INET6 = 10;
+const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
+const IPPROTO_TCP = 6;
 const IPPROTO_UDP = 17;
 const MSG_DONTWAIT = 0x40;
 const CLOCK_REALTIME = 0;

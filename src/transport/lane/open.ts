@@ -5,21 +5,21 @@
  * const link = await openClientLane({ ...parameters, endpoints: [{ host, port }], timeoutMs: 3000 });
  * const request = http.request({ createConnection: () => link.connect(), path: '/health' });
  */
-import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
 import { HawserError } from '../../core/errors.ts';
-import { hostAndPort } from '../failures.ts';
+
+import type { LocalPath } from '../local-paths.ts';
 import type { Hello, Welcome } from './hello.ts';
-import type { LocalAddress } from './interfaces.ts';
 import { LaneLink } from './lane-link.ts';
+import { endpointNames, findEndpoints, planRoutes } from './routes.ts';
 import type { FromThread, LaneParameters, Route, ToThread } from './thread-messages.ts';
+
 import { laneThread, type ThreadHost } from './worker-host.ts';
 
 export interface ClientLaneOptions extends LaneParameters {
-  /** Where the server's UDP port is: names or IP addresses. All are tried at once, and the one that answers first is used. */
+  /** Where the server's UDP port is: names or IP addresses. Each is a path, as far as there may be so many (routes.ts). */
   readonly endpoints: readonly { readonly host: string; readonly port: number }[];
-  /** Interfaces here, a path for each. Default: one path, by whatever way the system chooses. */
-  readonly local?: readonly LocalAddress[];
+  /** Networks here, a path for each, to each of the endpoints. Default: whatever way the system chooses. */
+  readonly local?: readonly LocalPath[];
   /** Round trip that the TLS connection saw. */
   readonly rttMs?: number;
   /** What an earlier lane to the same server reached. */
@@ -42,6 +42,7 @@ export async function openClientLane(options: ClientLaneOptions): Promise<LaneLi
   const { where, routes } = await routesFor(options);
   const key = host.newKey();
   const link = new LaneLink(host, key, { laneId, role: 'client' });
+  namePaths(link, routes);
   host.add(key, link);
   await untilOpen(host, key, options, where, {
     begin: () => host.post(openMessage(key, options, routes, { rttMs: options.rttMs ?? null, answer: null })),
@@ -78,6 +79,7 @@ export async function greetServer(options: GreetOptions): Promise<LaneLink> {
       }
       const parameters = options.parameters(welcome);
       link = new LaneLink(host, key, { laneId: parameters.laneId, role: 'client' });
+      namePaths(link, routes);
       host.add(key, link);
       host.post(openMessage(key, { ...options, ...parameters }, routes, { rttMs, answer }));
     },
@@ -155,9 +157,13 @@ function openMessage(
   return { op: 'open', lane, parameters, routes, rttMs, cachedBytesPerSecond, segmentation: segmentation !== false, answer };
 }
 
+function namePaths(link: LaneLink, routes: readonly Route[]): void {
+  for (const { pathId, label } of routes) link.pathNames[pathId] = label;
+}
+
 async function routesFor(options: Pick<ClientLaneOptions, 'endpoints' | 'local' | 'maxPaths'>) {
-  const where = options.endpoints.map((endpoint) => hostAndPort(endpoint.host, endpoint.port)).join(', ');
-  return { where, routes: await routesOf(options, where) };
+  const routes = planRoutes(await findEndpoints(options.endpoints), options.local ?? [], options.maxPaths);
+  return { where: endpointNames(options.endpoints), routes };
 }
 
 /** Without what only this side needs; secrets are copied, for the thread overwrites its own. */
@@ -178,48 +184,6 @@ function pick<T extends object, K extends keyof T>(from: T, keys: readonly K[]):
   const into: Partial<Pick<T, K>> = {};
   for (const key of keys) if (from[key] !== undefined) into[key] = from[key];
   return into;
-}
-
-async function routesOf(
-  { endpoints, local = [], maxPaths }: Pick<ClientLaneOptions, 'endpoints' | 'local' | 'maxPaths'>,
-  where: string,
-): Promise<Route[]> {
-  const addresses: { host: string; port: number; family: 4 | 6 }[] = [];
-  let cause: unknown;
-  for (const { host, port } of endpoints) {
-    try {
-      const found = isIP(host) === 0 ? await lookup(host, { all: true }) : [{ address: host, family: isIP(host) }];
-      for (const { address, family } of found) addresses.push({ host: address, port, family: family === 6 ? 6 : 4 });
-    } catch (error) {
-      cause = error;
-    }
-  }
-  if (addresses.length === 0)
-    throw new HawserError('unreachable', `There is no host for ${where}: check the name.`, { value: where, cause });
-  const routes: Route[] =
-    local.length === 0
-      ? addresses.map(({ host, port, family }) => ({
-          pathId: 0,
-          local: family === 6 ? '::' : '0.0.0.0',
-          device: null,
-          host,
-          port,
-        }))
-      : local.slice(0, maxPaths).flatMap(({ address, name }, pathId) => {
-          const family = isIP(address.split('%')[0] ?? '');
-          return addresses
-            .filter((candidate) => candidate.family === family)
-            .map(({ host, port }) => ({ pathId, local: address, device: name, host, port }));
-        });
-  if (routes.length === 0)
-    throw new HawserError(
-      'unreachable',
-      `None of the local addresses can reach ${where}: the families of their addresses differ.`,
-      {
-        value: where,
-      },
-    );
-  return routes.slice(0, MOST_ROUTES);
 }
 
 function silent(where: string, timeoutMs: number): HawserError {
@@ -253,4 +217,3 @@ const OPTIONAL = [
   'stallFolder',
 ] as const satisfies readonly (keyof LaneParameters)[];
 const DEFAULT_TIMEOUT_MS = 5000;
-const MOST_ROUTES = 16;

@@ -39,6 +39,10 @@ export interface Route {
   /** IP address and port of the server. */
   readonly host: string;
   readonly port: number;
+  /** Only used while no path that is not metered works. */
+  readonly metered: boolean;
+  /** For people. */
+  readonly label: string;
 }
 
 export type ToThread =
