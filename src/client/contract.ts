@@ -184,6 +184,8 @@ export interface Client {
    * with `route_not_found` (the server is too old) and lane_unavailable.
    */
   rememberLane(): Promise<void>;
+  /** Throws away what was learnt of lanes to this server, its ticket too. */
+  forgetLane(): void;
   whoami(): Promise<{ id: string; name: string; role: Role }>;
   info(): PathInfo;
 

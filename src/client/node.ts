@@ -36,6 +36,7 @@ export function createClient(options: ClientOptions): Client {
   return {
     capabilities: () => api.capabilities(),
     whoami: () => api.whoami(),
+    forgetLane: () => laneMemory(options)?.forget(),
     async rememberLane() {
       const memory = laneMemory(options);
       if (!memory) return;

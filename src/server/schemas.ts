@@ -252,20 +252,17 @@ const LanePolicyName = oneOf('fair', 'background', 'high', 'fixed');
 const LaneSuiteName = oneOf('aes-128-gcm', 'aes-256-gcm', 'chacha20-poly1305');
 const Hex32 = Type.String({ pattern: '^[0-9a-f]{64}$', description: '32 bytes, lower-case hex.' });
 
-export const LaneBody = Type.Object(
-  {
-    clientRandom: Hex32,
-    /** In the client's order of preference; the first is taken. */
-    suites: Type.Optional(Type.Array(LaneSuiteName, { minItems: 1, maxItems: 3 })),
-    policy: Type.Optional(LanePolicyName),
-    bytesPerSecond: Type.Optional(Type.Integer({ minimum: 1000, maximum: 12_500_000_000 })),
-    paths: Type.Optional(Type.Integer({ minimum: 1, maximum: 8 })),
-  },
-  strict,
-);
+const laneWishes = {
+  /** In the client's order of preference; the first is taken. */
+  suites: Type.Optional(Type.Array(LaneSuiteName, { minItems: 1, maxItems: 3 })),
+  policy: Type.Optional(LanePolicyName),
+  bytesPerSecond: Type.Optional(Type.Integer({ minimum: 1000, maximum: 12_500_000_000 })),
+  paths: Type.Optional(Type.Integer({ minimum: 1, maximum: 8 })),
+};
+export const LaneBody = Type.Object({ clientRandom: Hex32, ...laneWishes }, strict);
 
-/** What a hello says (docs/protocol/lane.md): as the body, but for the random bytes. */
-export const LaneHello = Type.Omit(LaneBody, ['clientRandom']);
+/** What a hello says (docs/protocol/lane.md). */
+export const LaneHello = Type.Object(laneWishes, strict);
 
 const LaneEndpointList = Type.Array(Type.Object({ host: nullable(Type.String()), port: Type.Integer() }));
 
