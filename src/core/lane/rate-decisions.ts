@@ -131,6 +131,8 @@ export function decideSteady(state: RateState, e: Evidence): Decided {
   } else if (e.excess) {
     const reference = referenceOf(state, e);
     state.suspect(e.nowUs, reference);
+    // A long queue is congestion, whatever the losses are.
+    if (e.leastQueueUs > 2 * e.targetUs + LONG_QUEUE_US) return holdQueue(state, e);
     const least = 0.7 * (state.suspicion?.rate ?? state.rate);
     state.lower(Math.min(state.rate, Math.max(0.97 * e.throughput, 0.85 * state.rate, least)));
     return { plan: STEADY, verdict: 'excess' };
@@ -197,12 +199,12 @@ export function decideFixed(state: RateState, e: Evidence, bytesPerSecond: numbe
 
 function growWhenQuiet(state: RateState, e: Evidence): Decided {
   state.overruns = Math.max(0, state.overruns - 1);
-  if (state.wasHigh && e.queueUs < e.targetUs / 4) {
-    // Somebody left: look at once for what they had.
-    state.hold = 0;
-    state.holdExponent = 0;
+  if (e.queueUs < e.targetUs / 4) {
+    // Somebody left, or the path has become faster: look at once for what there is now.
+    if (state.wasHigh || state.wasHeld) state.hold = state.holdExponent = 0;
+    if (state.wasHeld) state.trainGain = maxTrainGain(state);
   }
-  state.wasHigh = false;
+  state.wasHigh = state.wasHeld = false;
   if (state.suspicion) return { plan: STEADY, verdict: 'suspect' };
   // It was slower for a queue to go away, and the queue was there all the time: what came through is all that can.
   if (e.leastQueueUs > Math.max(3000, 3 * state.jitterUs)) state.rate = Math.max(state.rate, 0.98 * e.throughput);
@@ -239,6 +241,8 @@ function holdQueue(state: RateState, e: Evidence): Decided {
     state.shiftBase(e.nowUs, e.leastQueueUs);
     return { plan: STEADY, verdict: 'base-shift' };
   }
+  // At this rate it will stay as it is, if nobody else does anything.
+  state.wasHeld = !state.isJittery && e.queueUs > 0.7 * e.targetUs && state.rate > 0.97 * e.throughput;
   if (e.leastQueueUs > 1.5 * e.targetUs + 3000) state.overruns++;
   else state.overruns = Math.max(0, state.overruns - 1);
   if (state.overruns >= 4 && e.nowUs - state.lastEarlyDrainUs > Math.max(500_000, 4 * state.srttUs)) {
@@ -337,5 +341,6 @@ const RESUME_US = 12_000;
 const LEAST_RESUME_PACKETS = 16;
 /** Four times what may be sent without knowing anything. */
 const MOST_RESUME_PACKETS = 128;
+const LONG_QUEUE_US = 10_000;
 /** A queue that no target explains: half the throughput until it is gone. */
 const BLOATED_US = 250_000;

@@ -101,6 +101,8 @@ export class RateState {
   /** Decisions in a row with a queue well above the target. */
   overruns = 0;
   wasHigh = false;
+  /** The last decision was to leave a queue of about its target as it is. */
+  wasHeld = false;
   lastEarlyDrainUs: Us = Number.NEGATIVE_INFINITY;
   /** Seconds since 1970 at instant 0, if known: flows that drain together see the queue empty. */
   readonly wallOffsetUs: Us;
