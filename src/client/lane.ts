@@ -46,7 +46,7 @@ export async function openLane(
   const parts = loadParts();
   parts.catch(() => undefined);
   const context = { api, server, wishes, local, parts, memory, signal };
-  const lane = (await openWithTicket(context)) ?? (await openOverHttps(context));
+  const lane = (await openWithTicket(context)) ?? (await (memory?.known ? openEither(context) : openOverHttps(context)));
   return memory ? remembering(lane, memory, wishes) : lane;
 }
 
@@ -60,8 +60,39 @@ interface Context {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Null: there is no ticket, or nobody answers to it. */
-async function openWithTicket(context: Context): Promise<LaneTransport | null> {
+/**
+ * After an outage UDP may come through long before a TCP connection does: hellos go on while HTTPS is tried. Whichever opens first
+ * is taken; only what HTTPS says is final.
+ */
+async function openEither(context: Context): Promise<LaneTransport> {
+  const stop = new AbortController();
+  const signal = context.signal ? AbortSignal.any([context.signal, stop.signal]) : stop.signal;
+  const both = { ...context, signal };
+  const { promise, resolve, reject } = Promise.withResolvers<LaneTransport>();
+  let over = false;
+  const take = (lane: LaneTransport): void => {
+    if (over) void lane.close();
+    over = true;
+    resolve(lane);
+    stop.abort();
+  };
+  const fail = (error: unknown): void => {
+    over = true;
+    reject(error);
+    stop.abort();
+  };
+  const greeting = openWithTicket(both, LONGEST_HELLO_MS).catch(() => null);
+  void greeting.then((lane) => lane && take(lane));
+  openOverHttps(both).then(take, async (error: unknown) => {
+    const mayPass = error instanceof HawserError && error.facts.class === 'network';
+    const lane = mayPass ? await greeting : null;
+    if (!lane) fail(error);
+  });
+  return await promise;
+}
+
+/** Null: there is no ticket, or nobody answers to it in `mostMs`. */
+async function openWithTicket(context: Context, mostMs = MOST_HELLO_MS): Promise<LaneTransport | null> {
   const { server, wishes, parts, memory, signal } = context;
   const known = memory?.known;
   if (!memory || !known) return null;
@@ -73,7 +104,7 @@ async function openWithTicket(context: Context): Promise<LaneTransport | null> {
       ...common(context, known.endpoints),
       hello,
       maxPaths: MOST_PATHS,
-      timeoutMs: rttMs === null ? MOST_HELLO_MS : Math.min(MOST_HELLO_MS, LEAST_HELLO_MS + 5 * rttMs),
+      timeoutMs: rttMs === null || mostMs > MOST_HELLO_MS ? mostMs : Math.min(mostMs, LEAST_HELLO_MS + 5 * rttMs),
       parameters({ answer, laneSecret, clientRandom }) {
         const { id, suite, paths, ticket } = answers.laneWelcome(answer, 'welcome');
         memory.learn({ ...ticket, worked: true });
@@ -189,6 +220,8 @@ const MOST_ASKINGS = 6;
 /** Hellos go out twenty times a second in this. */
 const LEAST_HELLO_MS = 1_500;
 const MOST_HELLO_MS = 4_500;
+/** While HTTPS is tried as well. */
+const LONGEST_HELLO_MS = 15_000;
 /** What a path carried so long ago says little of what it carries now. */
 const REMEMBERED_MS = 3600_000;
 const TELLING_BYTES = 2_000_000;
