@@ -178,7 +178,9 @@ function common({ server, local, memory, signal }: Context, endpoints: LaneEndpo
     endpoints: endpoints.map(({ host, port }) => ({ host: host ?? server.host, port })),
     ...(signal ? { signal } : {}),
     ...(local.length > 0 ? { local } : {}),
-    ...(reached && Date.now() - reached.atMs < REMEMBERED_MS ? { cachedBytesPerSecond: reached.bytesPerSecond } : {}),
+    ...(reached && Date.now() - reached.atMs < REMEMBERED_MS
+      ? { cachedBytesPerSecond: reached.bytesPerSecond, cachedRttMs: reached.rttMs }
+      : {}),
   };
 }
 

@@ -108,12 +108,13 @@ export class ClientRoutes {
 
   private addPath(route: Route, port: DatagramPort, address: PeerAddress, more: { rttUs?: Us; opened?: true }): void {
     const { pathId, metered } = route;
-    const { cachedBytesPerSecond } = this.message;
+    const { cachedBytesPerSecond, cachedRttMs } = this.message;
     this.driven.addPath(this.environment.nowUs(), pathId, port, address, {
       validated: true,
       ...(metered ? { standby: true } : {}),
       ...more,
       ...(cachedBytesPerSecond === null ? {} : { cachedBytesPerSecond }),
+      ...(cachedRttMs === null ? {} : { cachedRttUs: cachedRttMs * 1000 }),
     });
   }
 

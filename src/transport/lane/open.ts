@@ -24,6 +24,8 @@ export interface ClientLaneOptions extends LaneParameters {
   readonly rttMs?: number;
   /** What an earlier lane to the same server reached. */
   readonly cachedBytesPerSecond?: number;
+  /** The round trip that it had: from another one nothing is concluded. Default: `rttMs`. */
+  readonly cachedRttMs?: number;
   /** How long to wait for the first answer. Default 5000. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
@@ -148,13 +150,14 @@ async function untilOpen(
 
 function openMessage(
   lane: number,
-  options: LaneParameters & Pick<ClientLaneOptions, 'cachedBytesPerSecond' | 'segmentation'>,
+  options: LaneParameters & Pick<ClientLaneOptions, 'cachedBytesPerSecond' | 'cachedRttMs' | 'segmentation'>,
   routes: readonly Route[],
   { rttMs, answer }: { rttMs: number | null; answer: number | null },
 ): Extract<ToThread, { op: 'open' }> {
-  const { cachedBytesPerSecond = null, segmentation } = options;
+  const { cachedBytesPerSecond = null, cachedRttMs = null } = options;
   const parameters = parametersOf(options);
-  return { op: 'open', lane, parameters, routes, rttMs, cachedBytesPerSecond, segmentation: segmentation !== false, answer };
+  const segmentation = options.segmentation !== false;
+  return { op: 'open', lane, parameters, routes, rttMs, cachedBytesPerSecond, cachedRttMs, segmentation, answer };
 }
 
 function namePaths(link: LaneLink, routes: readonly Route[]): void {

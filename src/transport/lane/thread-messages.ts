@@ -86,6 +86,7 @@ export type ToThread =
       readonly routes: readonly Route[];
       readonly rttMs: number | null;
       readonly cachedBytesPerSecond: number | null;
+      readonly cachedRttMs: number | null;
       readonly segmentation: boolean;
       /** Which welcome it was, after `greet`; null: without one. */
       readonly answer: number | null;
