@@ -52,7 +52,7 @@ export async function fetchBlocks(session: Session, file: RemoteFile, plan: Bloc
       continue;
     }
     const release = await session.flow.slots.acquire();
-    const fetched: Promise<void> = (stop.failure ? Promise.resolve() : fetchRun(session, file, plan, run, stop))
+    const fetched: Promise<void> = (stop.failure ? Promise.resolve() : fetchRun(session, file, plan, run, stop, release))
       .catch(fail)
       .finally(() => {
         runs.delete(fetched);
@@ -79,6 +79,7 @@ async function fetchRun(
   plan: BlockPlan,
   [start, end]: [number, number],
   stop: Stop,
+  onNearEnd: () => void,
 ): Promise<void> {
   session.throwIfEnded();
   // What was verified stays: a request that breaks off is made again from here.
@@ -93,6 +94,7 @@ async function fetchRun(
       await takeBlocks(session, file, plan, frames.body, [at, end], stop, (blockEnd) => {
         at = blockEnd;
         session.headway.moved();
+        if (end - at <= session.flow.overlapBytes) onNearEnd();
       });
       if (at < end) throw incomplete(file.path, at, end);
       session.flow.handleRun(at - startedAt, startedMs);

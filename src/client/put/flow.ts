@@ -2,8 +2,8 @@
 import { HawserError } from '../../core/errors.ts';
 import { Adaptive } from '../../core/transfer/adaptive.ts';
 import type { TransferOptions } from '../contract.ts';
-
 import { createSpread, type FlowPath, LANE_STREAMS, laneChunkBytes, leastStreams, MOST_LANE_REQUESTS } from '../lane-flow.ts';
+import { isNextDoor } from '../next-door.ts';
 
 export interface Flow {
   readonly streams: number;
@@ -24,13 +24,10 @@ export function createFlow(options: TransferOptions, path: () => FlowPath): Flow
   const spread = createSpread();
   return {
     get streams() {
-      // Next door, one body at a time fills the link, and its blocks arrive in order: neither side reads anything twice.
       const seen = path();
       if (options.parallel !== undefined) return adaptive.streams;
       if (seen.lane) return LANE_STREAMS;
-      const least = leastStreams(seen);
-      if (least === 0 && seen.rttMs !== null && seen.rttMs < NEXT_DOOR_MS) return 1;
-      return Math.max(least, adaptive.streams);
+      return isNextDoor(seen) ? 1 : Math.max(leastStreams(seen), adaptive.streams);
     },
     get requests() {
       if (options.parallel !== undefined) return options.parallel;
@@ -53,7 +50,5 @@ export function createFlow(options: TransferOptions, path: () => FlowPath): Flow
 }
 
 const MAX_STREAMS = 16;
-/** Less than any wide-area link has, more than a loaded machine takes to answer itself. */
-const NEXT_DOOR_MS = 1.5;
 /** One travels while the server stores another, and a third waits; each holds its memory. */
 const MAX_PACKS = 3;
