@@ -20,11 +20,11 @@ import {
   decideTrain,
   drainPlan,
   REFILL_GAIN,
-  resumePlan,
   trainToCap,
 } from './rate-decisions.ts';
 import { applyRails, boundRate, describeDecision, isCarried, mbit, takeEvidence } from './rate-evidence.ts';
 import { BreakList, IntervalMeter } from './rate-measure.ts';
+import { RateMemory } from './rate-memory.ts';
 import { type AckFacts, LAG_US, Reports } from './rate-reports.ts';
 import { Rest, STALE_US } from './rate-rest.ts';
 import { type RateSnapshot, takeSnapshot } from './rate-snapshot.ts';
@@ -65,8 +65,7 @@ export class RateController {
   readonly #meter: IntervalMeter;
   readonly #breaks = new BreakList();
   readonly #decisionLog: ((line: string) => void) | undefined;
-  readonly #cachedRttUs: Us;
-  #cachedRate: number;
+  readonly #memory: RateMemory;
   #cap: number;
   #interval: Interval;
   #lastSent = -1;
@@ -78,12 +77,11 @@ export class RateController {
   constructor(options: RateControllerOptions) {
     const { nowUs, log } = options;
     this.#log = log;
-    this.#cachedRttUs = options.cachedRttUs ?? options.rttUs;
+    this.#memory = new RateMemory(options.cachedBytesPerSecond ?? 0, options.cachedRttUs ?? options.rttUs);
     this.#state = new RateState({ ...options, rttUs: Math.max(options.rttUs, LEAST_GUESSED_RTT_US) });
     this.#competition = new Competition(this.#state);
     this.#meter = new IntervalMeter(log);
     this.#decisionLog = options.decisionLog;
-    this.#cachedRate = options.cachedBytesPerSecond ?? 0;
     this.#cap = options.capBytesPerSecond ?? Number.POSITIVE_INFINITY;
     this.#lastSentUs = nowUs;
     this.#reports = new Reports(log, this.#state);
@@ -146,6 +144,7 @@ export class RateController {
   /** Another address. `sameNetwork`: only the port changed (a NAT forgot us), the way is the same. */
   handlePathChange(nowUs: Us, sameNetwork: boolean): void {
     if (sameNetwork) return;
+    this.#memory.forget();
     const state = this.#state;
     const alive = nowUs - this.#stall.progressUs < OLD_PATH_US;
     state.base.reset();
@@ -302,7 +301,7 @@ export class RateController {
   }
 
   #begin(nowUs: Us, plan: Plan): Interval {
-    return beginInterval(this.#state, plan, nowUs, this.#log.next);
+    return beginInterval(this.#state, this.#acked ? this.#memory.planFor(this.#state, plan) : plan, nowUs, this.#log.next);
   }
 
   #handleRtt(nowUs: Us, largest: number, ackTimeUs: number): void {
@@ -324,12 +323,7 @@ export class RateController {
 
   #handleFirstAck(nowUs: Us): void {
     this.#acked = true;
-    const state = this.#state;
-    const same = state.srttUs < 1.5 * this.#cachedRttUs && state.srttUs > this.#cachedRttUs / 1.5;
-    const rate = 0.5 * this.#cachedRate;
-    this.#cachedRate = 0;
-    const plan = resumePlan(state, rate);
-    if (same && plan) this.#interval = this.#begin(nowUs, plan);
+    if (this.#memory.planFor(this.#state, TRAIN) !== TRAIN) this.#interval = this.#begin(nowUs, TRAIN);
   }
 
   #resume(nowUs: Us): void {
@@ -382,6 +376,7 @@ export class RateController {
     const e = takeEvidence(state, nowUs, interval, measured);
     if (interval.appLimited && measured.samples > 0 && measured.sendRate >= 0.95 * interval.rate * interval.gain)
       interval.appLimited = false;
+    this.#memory.handleInterval(interval.appLimited);
     if (isCarried(e)) this.#rest.handleUsed(nowUs);
     if (!interval.appLimited) this.#appLimitedSinceUs = Number.NaN;
     else if (Number.isNaN(this.#appLimitedSinceUs)) this.#appLimitedSinceUs = nowUs;

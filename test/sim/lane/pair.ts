@@ -1,7 +1,7 @@
 /** Two ends of a lane over simulated links: what a driver does, in virtual time, without sockets, keys or threads. */
 
 import { createLane } from '../../../src/core/lane/connection.ts';
-import type { Lane, LaneEvent, LanePolicy, PacketKind } from '../../../src/core/lane/contract.ts';
+import type { Lane, LaneEvent, LanePolicy, PacketKind, PathOptions } from '../../../src/core/lane/contract.ts';
 import { HEADER_BYTES, IP_UDP_BYTES, TAG_BYTES } from '../../../src/core/lane/contract.ts';
 import { type HostOptions, type LinkOptions, SimHost, SimLink } from './network.ts';
 import { Scheduler, seededRandom } from './scheduler.ts';
@@ -19,6 +19,8 @@ export interface PairOptions {
   /** Changes packets on their way (or drops them: null): a hostile network or peer, behind the seal. */
   readonly tamper?: (packet: SimPacket, side: 'client' | 'server') => SimPacket | null;
   readonly scheduler?: Scheduler;
+  /** Of the client's end of each path. */
+  readonly clientPath?: Partial<PathOptions>;
 }
 
 export interface PathLinks {
@@ -175,7 +177,7 @@ export class LanePair {
     }
     for (let id = 0; id < options.paths.length; id++) {
       const rttUs = this.client.out[id]!.options.delayUs + this.server.out[id]!.options.delayUs;
-      this.client.lane.addPath(this.client.host.clockUs, id, { validated: true, rttUs });
+      this.client.lane.addPath(this.client.host.clockUs, id, { validated: true, rttUs, ...options.clientPath });
       this.server.lane.addPath(this.server.host.clockUs, id, { validated: false, rttUs });
     }
     this.client.pump();

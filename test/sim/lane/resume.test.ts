@@ -1,6 +1,8 @@
 /** A lane that is told what an earlier one reached: sooner at its rate when that is still true, and no worse off when it is not. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import type { PathOptions } from '../../../src/core/lane/contract.ts';
+import { LanePair } from './pair.ts';
 import type { RateFlowOptions } from './rate-flow.ts';
 import { type Outcome, runScenario } from './rate-scenario.ts';
 
@@ -57,6 +59,32 @@ test('what was reached with another round trip was another path', () => {
       other.map((o) => o.series),
       without.map((o) => o.series),
     );
+  }
+});
+
+test('what is remembered waits until there is something to send', () => {
+  for (const lossRate of [0, 0.1]) {
+    const took = (memory: Partial<PathOptions>): number => {
+      const up = { bitsPerSecond: 100e6, delayUs: 50_000, lossRate };
+      const pair = new LanePair({ seed: 3, paths: [{ up }], clientPath: { opened: true, ...memory } });
+      const { client, server, net } = pair;
+      client.keep = server.keep = false;
+      // Two questions of a round trip each, as there are before content.
+      for (let asked = 0; asked < 2; asked++) {
+        const id = client.lane.openStream();
+        client.lane.write(id, new Uint8Array(300));
+        client.pump();
+        pair.until(() => server.receivedBytes.get(id) === 300, net.nowUs + 10e6);
+        pair.run(net.nowUs + 50_000);
+      }
+      const startUs = net.nowUs;
+      const id = client.lane.openStream();
+      pair.send(client, id, 3e6);
+      assert.ok(pair.until(() => server.ended.has(id), startUs + 60e6));
+      return net.nowUs - startUs;
+    };
+    const [without, remembered] = [took({}), took({ cachedBytesPerSecond: 100e6 / 8, cachedRttUs: 100_000 })];
+    assert.ok(remembered < without - 60_000, `${remembered} us instead of ${without}, a loss of ${lossRate}`);
   }
 });
 
