@@ -64,9 +64,9 @@ test('what was reached with another round trip was another path', () => {
 
 test('what is remembered waits until there is something to send', () => {
   for (const lossRate of [0, 0.1]) {
-    const took = (memory: Partial<PathOptions>): number => {
+    const took = (memory: Partial<PathOptions>, seed: number): number => {
       const up = { bitsPerSecond: 100e6, delayUs: 50_000, lossRate };
-      const pair = new LanePair({ seed: 3, paths: [{ up }], clientPath: { opened: true, ...memory } });
+      const pair = new LanePair({ seed, paths: [{ up }], clientPath: { opened: true, ...memory } });
       const { client, server, net } = pair;
       client.keep = server.keep = false;
       // Two questions of a round trip each, as there are before content.
@@ -83,7 +83,9 @@ test('what is remembered waits until there is something to send', () => {
       assert.ok(pair.until(() => server.ended.has(id), startUs + 60e6));
       return net.nowUs - startUs;
     };
-    const [without, remembered] = [took({}), took({ cachedBytesPerSecond: 100e6 / 8, cachedRttUs: 100_000 })];
+    const memory = { cachedBytesPerSecond: 100e6 / 8, cachedRttUs: 100_000 };
+    const mean = (of: Partial<PathOptions>): number => [1, 2, 3, 4, 5, 6].reduce((sum, seed) => sum + took(of, seed) / 6, 0);
+    const [without, remembered] = [mean({}), mean(memory)];
     assert.ok(remembered < without - 60_000, `${remembered} us instead of ${without}, a loss of ${lossRate}`);
   }
 });
