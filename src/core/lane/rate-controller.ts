@@ -91,6 +91,7 @@ export class RateController {
 
   handleSent(pn: number, nowUs: Us): void {
     if (this.#reports.largest >= this.#lastSent) this.#handleRestart(nowUs);
+    this.#rampAnew(nowUs);
     this.#lastSent = pn;
     this.#lastSentUs = nowUs;
     this.#reports.handleSent(pn);
@@ -354,6 +355,12 @@ export class RateController {
     state.hold = 0;
     state.holdExponent = 0;
     this.#interval = this.#begin(nowUs, TRAIN);
+  }
+
+  /** After questions comes content: the ramp does not wait for what too few packets will not tell. */
+  #rampAnew(nowUs: Us): void {
+    const waits = this.#interval.appLimited && this.#interval.end < 0 && nowUs - this.#lastSentUs > this.#state.srttUs / 4;
+    if (waits && this.#state.mode === 'ramp') this.#interval = this.#begin(nowUs, TRAIN);
   }
 
   /** The first packet after everything was acknowledged. */

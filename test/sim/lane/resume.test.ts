@@ -86,7 +86,9 @@ test('what is remembered waits until there is something to send', () => {
     const memory = { cachedBytesPerSecond: 100e6 / 8, cachedRttUs: 100_000 };
     const mean = (of: Partial<PathOptions>): number => [1, 2, 3, 4, 5, 6].reduce((sum, seed) => sum + took(of, seed) / 6, 0);
     const [without, remembered] = [mean({}), mean(memory)];
-    assert.ok(remembered < without - 60_000, `${remembered} us instead of ${without}, a loss of ${lossRate}`);
+    // Content begins the ramp, whatever was asked before: four round trips, and the way there of 3 MB at the rate.
+    assert.ok(without < 750_000, `${without} us, a loss of ${lossRate}`);
+    assert.ok(remembered < without - 40_000, `${remembered} us instead of ${without}, a loss of ${lossRate}`);
   }
 });
 
