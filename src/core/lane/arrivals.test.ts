@@ -217,7 +217,25 @@ test('when an ACK was long in coming its samples are further apart, and never mo
   }
   // After that a millisecond is enough again.
   for (let i = 0; i < 100; i++) arrivals.add(2_000 + i, 200 * MS + 100 * i, FULL);
-  assert.equal(ackFrom(arrivals, 210 * MS).sampleCount, 10);
+  const next = ackFrom(arrivals, 210 * MS);
+  const news = Array.from({ length: next.sampleCount }, (_, i) => next.samplePn(i)).filter((number) => number >= 2_000);
+  assert.equal(news.length, 10);
+});
+
+test('samples are told once more, for the ACK that told them first may be lost', () => {
+  const arrivals = new Arrivals();
+  for (let i = 0; i < 100; i++) arrivals.add(i, 100 * i, FULL);
+  const first = ackFrom(arrivals, 10 * MS);
+  const told = new Map(Array.from({ length: first.sampleCount }, (_, i) => [first.samplePn(i), first.sampleUs(i)]));
+  for (let i = 100; i < 120; i++) arrivals.add(i, 100 * i, FULL);
+  const second = ackFrom(arrivals, 20 * MS);
+  const again = Array.from({ length: second.sampleCount }, (_, i) => i).filter((i) => second.samplePn(i) < 100);
+  assert.equal(again.length, 8);
+  for (const i of again) assert.ok(Math.abs((told.get(second.samplePn(i)) as number) - second.sampleUs(i)) <= 16);
+  assert.equal(second.samplePn(second.sampleCount - 1), 119);
+  // And not a third time.
+  arrivals.add(120, 21 * MS, FULL);
+  assert.ok(ackFrom(arrivals, 30 * MS).samplePn(0) >= 100);
 });
 
 test('the ACK of 8192 packets with every other lost fits one packet', () => {

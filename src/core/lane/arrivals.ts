@@ -6,6 +6,7 @@ import { type AckSource, MAX_ACK_SAMPLES } from './ack-frame.ts';
 import { DATA_PACKET_BYTES, IP_UDP_BYTES, PACKET_LOG_SIZE, type Us } from './contract.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import { CONTROL_OVERHEAD_BYTES } from './frames.ts';
+import { LAG_US } from './rate-reports.ts';
 import { ReplayWindow } from './replay-window.ts';
 
 /** What `add` looks at; a `ReceivedPacket` has it. */
@@ -39,11 +40,15 @@ export class Arrivals implements AckSource {
   private readonly newsFromOfAcks = new Float64Array(ACKS_THAT_TELL).fill(Number.POSITIVE_INFINITY);
   private newsAt = 0;
 
-  private readonly samplePns = new Float64Array(MAX_ACK_SAMPLES);
-  private readonly sampleTimes = new Float64Array(MAX_ACK_SAMPLES);
+  private readonly samplePns = new Float64Array(MAX_NEW_SAMPLES);
+  private readonly sampleTimes = new Float64Array(MAX_NEW_SAMPLES);
   private samples = 0;
   private sampleBeganUs: Us = 0;
   private sampleSpacingUs: Us = SAMPLE_SPACING_US;
+  /** Samples of the ACK before, for it may be lost: without them a short packet train says nothing. */
+  private readonly againPns = new Float64Array(MAX_AGAIN);
+  private readonly againTimes = new Float64Array(MAX_AGAIN);
+  private again = 0;
 
   /** The largest packet number received; -1: none. */
   get largest(): number {
@@ -89,9 +94,12 @@ export class Arrivals implements AckSource {
   nextAckUs(): Us {
     if (this.newPackets === 0) return Number.POSITIVE_INFINITY;
     if (this.atOnce) return Math.max(this.firstNewUs, this.lastAckUs + ACK_SPACING_US);
-    const tooDear = this.newBytes * MOST_ACK_SHARE < this.lastAckWireBytes;
-    const intervalUs = tooDear ? Math.max(this.ackIntervalUs, this.minRttUs / 4) : this.ackIntervalUs;
+    const intervalUs = this.isTooDear ? Math.max(this.ackIntervalUs, this.minRttUs / 4) : this.ackIntervalUs;
     return Math.max(this.firstNewUs, this.lastAckUs + intervalUs);
+  }
+
+  private get isTooDear(): boolean {
+    return this.newBytes * MOST_ACK_SHARE < this.lastAckWireBytes;
   }
 
   /**
@@ -110,12 +118,24 @@ export class Arrivals implements AckSource {
       this.newsAt = (this.newsAt + 1) % ACKS_THAT_TELL;
       this.newsFrom = this.largest + 1;
     }
+    // What was stamped by a late process is not believed, and need not be said again.
+    const isWorthIt = lagMs * 1000 <= LAG_US && !this.isTooDear;
+    this.keepSamples(isWorthIt ? Math.min(this.samples, MAX_AGAIN) : 0);
     this.newPackets = 0;
     this.newBytes = 0;
     this.atOnce = false;
     this.samples = 0;
     this.sampleSpacingUs = SAMPLE_SPACING_US;
     return true;
+  }
+
+  private keepSamples(count: number): void {
+    for (let i = 0; i < count; i++) {
+      const from = Math.ceil(((i + 1) * this.samples) / count) - 1;
+      this.againPns[i] = this.samplePns[from] as number;
+      this.againTimes[i] = this.sampleTimes[from] as number;
+    }
+    this.again = count;
   }
 
   /** An ACK's window reaches back to here, if it is not too far. */
@@ -131,15 +151,17 @@ export class Arrivals implements AckSource {
 
   /** At least one: the largest packet's is given again when no larger one came since the ACK before. */
   get sampleCount(): number {
-    return Math.max(1, this.samples);
+    return this.samples === 0 ? 1 : this.again + this.samples;
   }
 
   samplePn(index: number): number {
-    return this.samples === 0 ? this.largest : (this.samplePns[index] as number);
+    if (this.samples === 0) return this.largest;
+    return (index < this.again ? this.againPns[index] : this.samplePns[index - this.again]) as number;
   }
 
   sampleUs(index: number): Us {
-    return this.samples === 0 ? this.largestArrivalUs : (this.sampleTimes[index] as number);
+    if (this.samples === 0) return this.largestArrivalUs;
+    return (index < this.again ? this.againTimes[index] : this.sampleTimes[index - this.again]) as number;
   }
 
   /**
@@ -149,7 +171,7 @@ export class Arrivals implements AckSource {
   private sample(packetNumber: number, nowUs: Us): void {
     this.largestArrivalUs = nowUs;
     if (this.samples === 0 || nowUs - this.sampleBeganUs >= this.sampleSpacingUs) {
-      if (this.samples === MAX_ACK_SAMPLES) this.dropEverySecondSample();
+      if (this.samples === MAX_NEW_SAMPLES) this.dropEverySecondSample();
       this.samples++;
       this.sampleBeganUs = nowUs;
     }
@@ -159,7 +181,7 @@ export class Arrivals implements AckSource {
 
   /** More milliseconds than samples since the ACK before: they get twice as far apart. */
   private dropEverySecondSample(): void {
-    this.samples = MAX_ACK_SAMPLES / 2;
+    this.samples = MAX_NEW_SAMPLES / 2;
     this.sampleSpacingUs *= 2;
     for (let i = 0; i < this.samples; i++) {
       this.samplePns[i] = this.samplePns[2 * i + 1] as number;
@@ -178,6 +200,8 @@ const MOST_REQUESTED_US = 250_000;
 const ACK_SPACING_US = 1_000;
 const SILENCE_US = 200_000;
 const SAMPLE_SPACING_US = 1_000;
+const MAX_AGAIN = 8;
+const MAX_NEW_SAMPLES = MAX_ACK_SAMPLES - MAX_AGAIN;
 /** Of the bytes received (draft-li-tcpm-tack's idea: few ACKs, but enough in a round trip). */
 const MOST_ACK_SHARE = 0.02;
 const TYPICAL_ACK_WIRE_BYTES = 120;

@@ -285,8 +285,8 @@ class LaneMachine implements Lane {
     for (const path of this.paths) this.control.ping(nowUs, path);
   }
 
-  handleLag(nowUs: Us, lagUs: Us): void {
-    this.control.noteLag(lagUs);
+  handleLag(nowUs: Us, lagUs: Us, isStampedLate = true): void {
+    if (isStampedLate) this.control.noteLag(lagUs);
     for (const path of this.paths) path.controller.handleLag(nowUs, lagUs);
   }
 

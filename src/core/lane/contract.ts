@@ -76,8 +76,11 @@ export interface Lane {
   close(nowUs: Us, reason: string): void;
   /** Asks the peer for a sign of life on every path: several that are not answered make a path `failed`. */
   ping(nowUs: Us): void;
-  /** The driver's event loop was late by so much: what was measured meanwhile says nothing about the network. */
-  handleLag(nowUs: Us, lagUs: Us): void;
+  /**
+   * The driver's event loop was late by so much: what was measured meanwhile says nothing about the network. `isStampedLate`: times
+   * of arrival are its own; false when the system gives them. Default true.
+   */
+  handleLag(nowUs: Us, lagUs: Us, isStampedLate?: boolean): void;
   setPolicy(policy: LanePolicy): void;
   /** Most bytes a second on the wire, over all paths; Infinity: no cap. */
   setCap(bytesPerSecond: number): void;

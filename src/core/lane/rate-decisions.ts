@@ -201,8 +201,8 @@ function growWhenQuiet(state: RateState, e: Evidence): Decided {
   state.overruns = Math.max(0, state.overruns - 1);
   if (e.queueUs < e.targetUs / 4) {
     // Somebody left, or the path has become faster: look at once for what there is now.
-    if (state.wasHigh || state.wasHeld) state.hold = state.holdExponent = 0;
-    if (state.wasHeld) state.trainGain = maxTrainGain(state);
+    if (state.wasHigh || (state.wasHeld && !e.measured.paused)) state.hold = state.holdExponent = 0;
+    if (state.wasHeld && !e.measured.paused) state.trainGain = maxTrainGain(state);
   }
   state.wasHigh = state.wasHeld = false;
   if (state.suspicion) return { plan: STEADY, verdict: 'suspect' };
@@ -242,7 +242,7 @@ function holdQueue(state: RateState, e: Evidence): Decided {
     return { plan: STEADY, verdict: 'base-shift' };
   }
   // At this rate it will stay as it is, if nobody else does anything.
-  state.wasHeld = !state.isJittery && e.queueUs > 0.7 * e.targetUs && state.rate > 0.97 * e.throughput;
+  state.wasHeld = e.queueUs > 0.7 * e.targetUs && state.jitterUs < e.targetUs / 20 && state.rate > 0.97 * e.throughput;
   if (e.leastQueueUs > 1.5 * e.targetUs + 3000) state.overruns++;
   else state.overruns = Math.max(0, state.overruns - 1);
   if (state.overruns >= 4 && e.nowUs - state.lastEarlyDrainUs > Math.max(500_000, 4 * state.srttUs)) {

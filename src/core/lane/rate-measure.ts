@@ -31,6 +31,8 @@ export interface Measurement {
   jitterUs: Us;
   /** From one arrival sample to the next; NaN when there are not two. */
   sampleGapUs: Us;
+  /** Our own sending had paused, during the interval or not long before: a queue may have emptied for that. */
+  paused: boolean;
 }
 
 export class IntervalMeter {
@@ -50,6 +52,7 @@ export class IntervalMeter {
     mostDelayUs: 0,
     jitterUs: 0,
     sampleGapUs: 0,
+    paused: false,
   };
   readonly #log: PacketLog;
   readonly #slope = new PooledSlope();
@@ -143,6 +146,7 @@ export class IntervalMeter {
     result.lastDelayUs = lastDelay === Number.POSITIVE_INFINITY ? least : lastDelay;
     result.jitterUs = jitter.us;
     result.sampleGapUs = slope.gapUs;
+    result.paused = breaks.newest >= first - 2 * (end - first);
   }
 }
 

@@ -233,7 +233,10 @@ export class DrivenLane {
 
   handleLag(nowUs: Us, lagUs: Us): void {
     this.lag.nowUs = Math.max(this.lag.nowUs, lagUs);
-    if (lagUs >= LEAST_LAG_US) this.lane.handleLag(this.advance(nowUs), lagUs);
+    if (lagUs < LEAST_LAG_US) return;
+    // The kernel stamps what arrives, however late it is read.
+    const isStampedLate = [...this.paths.values()].some(({ port }) => port.method === 'dgram');
+    this.lane.handleLag(this.advance(nowUs), lagUs, isStampedLate);
   }
 
   /** The longest that the thread was late, of the last ten seconds or a little more. */

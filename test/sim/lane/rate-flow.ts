@@ -56,6 +56,7 @@ const DEFAULTS: RateFlowOptions = {
 
 const MASK = PACKET_LOG_SIZE - 1;
 const MAX_SAMPLES = 24;
+const MAX_AGAIN = 8;
 const SAMPLE_EVERY_US = 1000;
 const TICK_US = 1000;
 const REORDER_PACKETS = 3;
@@ -95,6 +96,8 @@ export class RateFlow {
   #newestInWake = -1;
   #ackPlanned = false;
   #samplePns: number[] = [];
+  /** Samples of the acknowledgement before, told once more. */
+  #again: number[] = [];
   #ackStarts: number[] = [];
   // The sender's loss detection.
   #floor = 0;
@@ -207,7 +210,7 @@ export class RateFlow {
     const now = this.#receiver.clockUs;
     if (this.#newestInWake >= 0 && now - this.#lastSampleUs >= SAMPLE_EVERY_US) {
       this.#samplePns.push(this.#newestInWake);
-      if (this.#samplePns.length > MAX_SAMPLES - 1) this.#samplePns.shift();
+      if (this.#samplePns.length > MAX_SAMPLES - MAX_AGAIN - 1) this.#samplePns.shift();
       this.#lastSampleUs = now;
     }
     this.#newestInWake = -1;
@@ -219,13 +222,16 @@ export class RateFlow {
     if (largest < 0) return;
     this.#ackStarts.push(largest + 1);
     const lowest = this.#ackStarts.length > 8 ? this.#ackStarts.shift()! : 0;
-    const pns = this.#samplePns;
-    if (pns[pns.length - 1] !== largest) pns.push(largest);
+    const news = this.#samplePns;
+    if (news[news.length - 1] !== largest) news.push(largest);
+    const pns = [...this.#again, ...news];
     const samples = new Float64Array(2 * pns.length);
     for (let i = 0; i < pns.length; i++) {
       samples[2 * i] = pns[i]!;
       samples[2 * i + 1] = this.#readUs[pns[i]! & MASK]!;
     }
+    const again = Math.min(news.length, MAX_AGAIN);
+    this.#again = Array.from({ length: again }, (_, i) => news[Math.ceil(((i + 1) * news.length) / again) - 1] as number);
     this.#samplePns = [];
     const ack: Ack = {
       largest,
