@@ -9,6 +9,11 @@ test('--policy: the four, and what is none of them is refused with the list', ()
   assert.throws(() => parsePolicy('polite'), /fair, background, high or fixed=RATE/);
 });
 
+test('what is critical makes its lane redundant', () => {
+  assert.deepEqual(laneOptions({ priority: 'critical' }), { lane: { redundant: true } });
+  assert.deepEqual(laneOptions({ priority: 'high' }), {});
+});
+
 test('what is not said is not passed on, so that the client has its own defaults', () => {
   assert.deepEqual(laneOptions({}), {});
   assert.deepEqual(laneOptions({ transport: 'lane' }), { transport: 'lane' });

@@ -80,6 +80,8 @@ export function transferOptions(flags: TransferFlags): TransferOptions {
 export function laneOptions(flags: Partial<TransferFlags>): Pick<ClientOptions, 'transport' | 'paths' | 'lane'> {
   const lane = {
     ...(flags.policy === undefined ? {} : { policy: flags.policy }),
+    // What may not be late is sent so that the loss of a path delays nothing.
+    ...(flags.priority === 'critical' ? { redundant: true } : {}),
     ...(flags.laneTrace === undefined ? {} : { traceFile: flags.laneTrace }),
   };
   return {

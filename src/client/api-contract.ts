@@ -157,7 +157,7 @@ export interface Api {
   remove(path: string, query: { recursive: boolean }, options?: CallOptions): Promise<void>;
 
   openLane(
-    request: { clientRandom: string; policy: LanePolicy['kind']; bytesPerSecond?: number; paths: number },
+    request: { clientRandom: string; policy: LanePolicy['kind']; bytesPerSecond?: number; redundant?: boolean; paths: number },
     options?: CallOptions,
   ): Promise<LaneGrant>;
   closeLane(id: string, options?: CallOptions): Promise<void>;

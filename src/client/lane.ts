@@ -13,6 +13,8 @@ export interface LaneWishes {
   readonly policy?: LanePolicy;
   /** Most bytes a second on the wire. */
   readonly capBytesPerSecond?: number;
+  /** Over several paths: send so that the loss of one delays nothing, at twice the bytes; over one, with repair ahead of need. */
+  readonly redundant?: boolean;
   /** Networks of this machine to use at once. Default: the way the system routes. */
   readonly paths?: readonly LocalPath[];
   /** Write what happens on the lane to this file (qlog, JSON-SEQ). */
@@ -157,16 +159,22 @@ async function openOverHttps(context: Context): Promise<LaneTransport> {
 }
 
 /** What is asked for, in either way. */
-function request({ policy = FAIR }: LaneWishes) {
+function request({ policy = FAIR, redundant }: LaneWishes) {
   const { kind } = policy;
   // How many there will be hangs on the server's addresses, too.
-  return { policy: kind, ...(kind === 'fixed' ? { bytesPerSecond: policy.bytesPerSecond } : {}), paths: MOST_PATHS };
+  return {
+    policy: kind,
+    ...(kind === 'fixed' ? { bytesPerSecond: policy.bytesPerSecond } : {}),
+    ...(redundant ? { redundant } : {}),
+    paths: MOST_PATHS,
+  };
 }
 
-function lanePart({ policy = FAIR, capBytesPerSecond, traceFile, stallFolder }: LaneWishes) {
+function lanePart({ policy = FAIR, capBytesPerSecond, redundant, traceFile, stallFolder }: LaneWishes) {
   return {
     policy,
     ...(capBytesPerSecond === undefined ? {} : { capBytesPerSecond }),
+    ...(redundant ? { redundant } : {}),
     ...(traceFile === undefined ? {} : { traceFile }),
     ...(stallFolder === undefined ? {} : { stallFolder }),
   };

@@ -19,6 +19,8 @@ export interface LaneRequest {
   readonly clientRandom: Uint8Array;
   readonly suites: readonly Suite[];
   readonly policy: LanePolicy;
+  /** This end, too, sends so that the loss of one path delays nothing. Default false. */
+  readonly redundant?: boolean;
   readonly paths: number;
 }
 
@@ -187,6 +189,7 @@ export function createLanes(settings: LaneSettings): Lanes {
       secret,
       clientRandom: request.clientRandom,
       maxPaths: request.paths,
+      ...(request.redundant ? { redundant: true } : {}),
       policy,
       peer: principal.id,
       ...(keys === undefined ? {} : { provenAddress: keys.from }),

@@ -257,6 +257,8 @@ const laneWishes = {
   suites: Type.Optional(Type.Array(LaneSuiteName, { minItems: 1, maxItems: 3 })),
   policy: Type.Optional(LanePolicyName),
   bytesPerSecond: Type.Optional(Type.Integer({ minimum: 1000, maximum: 12_500_000_000 })),
+  /** Both ends shall send so that the loss of a path delays nothing. */
+  redundant: Type.Optional(Type.Boolean()),
   paths: Type.Optional(Type.Integer({ minimum: 1, maximum: 8 })),
 };
 export const LaneBody = Type.Object({ clientRandom: Hex32, ...laneWishes }, strict);

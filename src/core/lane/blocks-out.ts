@@ -3,7 +3,7 @@
  * but how many symbols of a block are in flight: a symbol helps whichever way it comes.
  */
 import type { BlockEncoder } from '../fec/codec.ts';
-import { MAX_SOURCE_SYMBOLS, MAX_SYMBOLS, SYMBOL_BYTES } from './contract.ts';
+import { MAX_PATHS, MAX_SOURCE_SYMBOLS, MAX_SYMBOLS, SYMBOL_BYTES } from './contract.ts';
 import { failureProbability } from './failure-probability.ts';
 import { writeSymbolHead } from './wire.ts';
 
@@ -33,6 +33,8 @@ export class OutgoingBlock {
   rank = 0;
   acked = 0;
   inFlight = 0;
+  /** Of these, on each path. */
+  readonly inFlightBy = new Uint16Array(MAX_PATHS);
   nextSource = 0;
   nextRepair = 0;
   /** Sent ahead of need from its first symbol on. */
@@ -131,6 +133,7 @@ export class BlocksOut {
     block.symbolBytes = k === 1 ? block.lastBytes : SYMBOL_BYTES;
     block.source.fill(0, bytes, k * SYMBOL_BYTES);
     block.rank = block.acked = block.inFlight = block.nextSource = 0;
+    block.inFlightBy.fill(0);
     block.nextRepair = k;
     block.urgent = k <= URGENT_SYMBOLS;
     block.complete = block.inDeficit = block.failureKnown = false;
@@ -171,6 +174,31 @@ export class BlocksOut {
     return this.worstUrgent(urgentThreshold) !== null || this.worst(threshold) !== null;
   }
 
+  /**
+   * For lanes that shall not feel it when a path dies: a symbol of the first block that the receiver could not restore if all that
+   * is in flight on one of the other paths were lost, and this path can help. With null it is only asked.
+   */
+  chooseSpare(path: number, into: SymbolChoice | null): boolean {
+    for (let id = this.lowest; id < this.next; id++) {
+      const block = this.get(id);
+      if (!block || !this.hangsOnAnother(block, path)) continue;
+      const isUnsent = block.nextSource < block.sourceSymbols;
+      if (!isUnsent && block.nextRepair >= MAX_SYMBOLS) continue;
+      if (!into) return true;
+      // A block whose source symbols have not all been sent is the current one.
+      return isUnsent ? this.chooseNew(into) : this.chooseFrom(block, false, into);
+    }
+    return false;
+  }
+
+  private hangsOnAnother({ inFlight, inFlightBy, need }: OutgoingBlock, path: number): boolean {
+    for (let other = 0; other < MAX_PATHS; other++) {
+      const there = inFlightBy[other] as number;
+      if (other !== path && there > 0 && (inFlight - there) * (1 - this.model.loss) < need) return true;
+    }
+    return false;
+  }
+
   /** It is the first symbol after all before was delivered. */
   beginsAnew({ block: id, symbol }: SymbolChoice): boolean {
     return symbol === 0 && id === this.lowest && id === this.next - 1 && this.current?.nextSource === 0;
@@ -188,11 +216,12 @@ export class BlocksOut {
   }
 
   /** Writes head and symbol of a data packet's plaintext, returns its length, and counts it as in flight. */
-  write({ block: id, symbol }: SymbolChoice, out: Uint8Array): number {
+  write({ block: id, symbol }: SymbolChoice, out: Uint8Array, path = 0): number {
     const block = this.get(id) as OutgoingBlock;
     const { sourceSymbols, symbolBytes, lastBytes } = block;
     writeSymbolHead(out, 0, id, symbol, sourceSymbols, lastBytes);
     block.inFlight++;
+    block.inFlightBy[path]!++;
     block.failureKnown = false;
     if (symbol >= sourceSymbols) {
       this.encoder.repair(
@@ -218,11 +247,11 @@ export class BlocksOut {
   }
 
   /** A packet with this symbol was acknowledged; not `wasInFlight`: it had been given up before. */
-  handleAcked(id: number, symbol: number, wasInFlight: boolean): void {
+  handleAcked(id: number, symbol: number, wasInFlight: boolean, path = 0): void {
     const block = this.get(id);
     this.ackedSymbols++;
     if (!block) return;
-    if (wasInFlight) block.inFlight--;
+    if (wasInFlight) removeFrom(block, path);
     block.failureKnown = false;
     if (block.state[symbol] !== ACKED) {
       block.state[symbol] = ACKED;
@@ -233,18 +262,18 @@ export class BlocksOut {
     else this.noteDeficit(block);
   }
 
-  handleLost(id: number, symbol: number): void {
+  handleLost(id: number, symbol: number, path = 0): void {
     const block = this.get(id);
     if (!block) return;
     if (block.state[symbol] !== ACKED) block.state[symbol] = LOST;
-    this.handleUnknown(id);
+    this.handleUnknown(id, path);
   }
 
   /** A packet is not in flight any more, and whether it arrived nobody says: the rank may, but not which symbols make it up. */
-  handleUnknown(id: number): void {
+  handleUnknown(id: number, path = 0): void {
     const block = this.get(id);
     if (!block) return;
-    block.inFlight--;
+    removeFrom(block, path);
     block.failureKnown = false;
     this.noteDeficit(block);
   }
@@ -363,6 +392,11 @@ export class BlocksOut {
     if (this.spare.length < MAX_SPARE) this.spare.push(block);
     while (this.lowest < this.next && this.ring[this.lowest % RING] === undefined) this.lowest++;
   }
+}
+
+function removeFrom(block: OutgoingBlock, path: number): void {
+  block.inFlight--;
+  block.inFlightBy[path]!--;
 }
 
 /** All 255 symbols were sent: the source symbols that are not acknowledged go again, in turn. */

@@ -20,6 +20,7 @@ import {
   type LaneEvent,
   type LanePolicy,
   type LaneSnapshot,
+  MAX_PATHS,
   MAX_SOURCE_SYMBOLS,
   type PathOptions,
   type ReceivedPacket,
@@ -53,6 +54,8 @@ export interface LaneOptions {
   readonly streamWindowBytes?: number;
   /** Most streams that the peer may have open. Default 64. */
   readonly maxStreams?: number;
+  /** Everything is sent so that the loss of any one path delays nothing, as far as the others can carry it. Default false. */
+  readonly redundant?: boolean;
   /** Called with each decision of the rate control and with what happens to paths; for a trace, not for control. */
   readonly trace?: (event: LaneTraceEvent) => void;
 }
@@ -123,7 +126,7 @@ class LaneMachine implements Lane {
     });
     const windowBlocks = Math.floor((options.receiveWindowBytes ?? RECEIVE_WINDOW_BYTES) / (MAX_SOURCE_SYMBOLS * SYMBOL_BYTES));
     this.blocksIn = new BlocksIn({ windowBlocks, deliver: (content) => this.streamsIn.handleBlock(content) });
-    this.scheduler = new Scheduler(this.blocksOut, this.streamsOut);
+    this.scheduler = new Scheduler(this.blocksOut, this.streamsOut, options.redundant === true);
     this.control = new Control({
       blocksIn: this.blocksIn,
       blocksOut: this.blocksOut,
@@ -151,6 +154,7 @@ class LaneMachine implements Lane {
 
   addPath(nowUs: Us, pathId: number, options: PathOptions): void {
     // Its packets would have the numbers of the path before, and so the nonces.
+    if (pathId >= MAX_PATHS) throw new Error(`path ${pathId} is one too many`);
     if (this.usedPaths.has(pathId)) throw new Error(`path ${pathId} was used before`);
     this.usedPaths.add(pathId);
     const { wallClockUs, nowUs: startedUs, random, trace } = this.options;
@@ -341,7 +345,7 @@ class LaneMachine implements Lane {
     const { transmit } = this;
     const probe = path.probes > 0;
     if (this.blocksOut.beginsAnew(this.choice)) for (const each of this.paths) each.anewUs = nowUs;
-    const bytes = this.blocksOut.write(this.choice, out);
+    const bytes = this.blocksOut.write(this.choice, out, path.id);
     const datagramBytes = HEADER_BYTES + bytes + TAG_BYTES;
     transmit.pathId = path.id;
     transmit.kind = 'data';

@@ -27,6 +27,8 @@ export const SYMBOL_BYTES = 1280;
 export const MAX_SOURCE_SYMBOLS = 103;
 /** Symbols that a block's code has, source and repair together. */
 export const MAX_SYMBOLS = 255;
+/** Most paths of a lane; their numbers are below it. */
+export const MAX_PATHS = 8;
 /** Clear header: flags 1, connection id 8, low 32 bits of the packet number. It is the AEAD's associated data. */
 export const HEADER_BYTES = 13;
 export const TAG_BYTES = 16;

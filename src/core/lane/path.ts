@@ -226,7 +226,7 @@ export class Path {
       log.setAcked(number);
       progress = true;
       const at = number % PACKET_LOG_SIZE;
-      blocks.handleAcked(this.blocks[at] as number, this.symbols[at] as number, wasCounted);
+      blocks.handleAcked(this.blocks[at] as number, this.symbols[at] as number, wasCounted, this.id);
     }
     for (let i = 0; i < ack.sampleCount; i++) {
       const number = ack.samplePn(i);
@@ -266,7 +266,7 @@ export class Path {
         if (number < log.largestAcked) this.giveUp(number, blocks);
         else if (log.isOutstanding(number)) {
           this.forget(number);
-          blocks.handleUnknown(this.blocks[number % PACKET_LOG_SIZE] as number);
+          blocks.handleUnknown(this.blocks[number % PACKET_LOG_SIZE] as number, this.id);
         }
       }
     }
@@ -327,7 +327,7 @@ export class Path {
   /** The receiver has said what it holds, or will not: what else was doubtful did not arrive. */
   endDoubts(blocks: BlocksOut): void {
     for (let number = this.doubtFrom; number < this.doubtEnd; number++)
-      if (this.log.isUnknown(number)) blocks.handleUnknown(this.blocks[number % PACKET_LOG_SIZE] as number);
+      if (this.log.isUnknown(number)) blocks.handleUnknown(this.blocks[number % PACKET_LOG_SIZE] as number, this.id);
     this.doubtFrom = this.doubtEnd = 0;
   }
 
@@ -371,7 +371,7 @@ export class Path {
     this.inFlightPackets--;
     this.lostPackets++;
     const at = number % PACKET_LOG_SIZE;
-    blocks.handleLost(this.blocks[at] as number, this.symbols[at] as number);
+    blocks.handleLost(this.blocks[at] as number, this.symbols[at] as number, this.id);
   }
 
   private handleSpurious(nowUs: Us, number: number): void {

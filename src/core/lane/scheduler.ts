@@ -17,12 +17,15 @@ import type { StreamsOut } from './streams-out.ts';
 export class Scheduler {
   private readonly blocksOut: BlocksOut;
   private readonly streamsOut: StreamsOut;
+  private readonly redundant: boolean;
   /** Since when there has been nothing new to send; -1: there is. */
   private emptySinceUs: Us = -1;
 
-  constructor(blocksOut: BlocksOut, streamsOut: StreamsOut) {
+  /** `redundant`: whatever is in flight on one path, the others shall be able to replace at once. */
+  constructor(blocksOut: BlocksOut, streamsOut: StreamsOut, redundant: boolean) {
     this.blocksOut = blocksOut;
     this.streamsOut = streamsOut;
+    this.redundant = redundant;
   }
 
   /** When what is in flight begins to be guarded as a tail, if that is still to come. */
@@ -85,15 +88,23 @@ export class Scheduler {
     const unsent = blocksOut.unsentSymbols * SYMBOL_BYTES + makeable;
     if (unsent > 0) this.emptySinceUs = -1;
     else if (this.emptySinceUs < 0) this.emptySinceUs = nowUs;
-    if (unsent < this.bandwidthDelayBytes(paths) && this.shouldLeaveToOthers(paths, path, unsent)) return false;
-    if (!into) return unsent > 0 || blocksOut.wouldChoose(this.threshold(nowUs, paths, path, unsent), this.urgentThreshold(path));
-    if (blocksOut.choose(this.threshold(nowUs, paths, path, unsent), this.urgentThreshold(path), into)) return true;
+    const mayLeave = !this.redundant && unsent < this.bandwidthDelayBytes(paths);
+    if (mayLeave && this.shouldLeaveToOthers(paths, path, unsent)) return false;
+    const threshold = this.threshold(nowUs, paths, path, unsent);
+    const spares = this.redundant && paths.length > 1;
+    if (!into) {
+      if (unsent > 0 || blocksOut.wouldChoose(threshold, this.urgentThreshold(path))) return true;
+      return spares && blocksOut.chooseSpare(path.id, null);
+    }
+    if (spares && !path.suspect && blocksOut.chooseSpare(path.id, into)) return true;
+    if (blocksOut.choose(threshold, this.urgentThreshold(path), into)) return true;
     // A probe, or the trickle that finds out when a dead path lives again: anything that could be of use.
     return (path.probes > 0 || path.controller.stalled) && blocksOut.chooseAny(into);
   }
 
   private threshold(nowUs: Us, paths: readonly Path[], path: Path, unsentBytes: number): number {
     if (path.controller.minRttUs < NO_REPAIR_BELOW_RTT_US) return BULK_THRESHOLD;
+    if (this.redundant) return TAIL_THRESHOLD;
     if (unsentBytes >= this.bandwidthDelayBytes(paths)) return BULK_THRESHOLD;
     // A writer that is late for a moment is not at its end.
     const atEnd = this.emptySinceUs >= 0 && nowUs - this.emptySinceUs >= TAIL_AFTER_US;

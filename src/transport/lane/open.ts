@@ -212,6 +212,7 @@ function stopped(signal: AbortSignal | undefined): HawserError {
 
 const OPTIONAL = [
   'capBytesPerSecond',
+  'redundant',
   'receiveWindowBytes',
   'streamWindowBytes',
   'maxStreams',

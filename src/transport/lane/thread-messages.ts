@@ -16,6 +16,8 @@ export interface LaneParameters {
   readonly policy: LanePolicy;
   /** On the wire, all paths together. Default: no cap. */
   readonly capBytesPerSecond?: number;
+  /** Both ends send so that the loss of one path delays nothing, at twice the bytes. Default false. */
+  readonly redundant?: boolean;
   /** Most bytes of coding blocks that may be incomplete at this end. */
   readonly receiveWindowBytes?: number;
   /** Most bytes of one stream that wait at this end for its reader. */

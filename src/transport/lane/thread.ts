@@ -92,6 +92,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
       role,
       policy,
       ...optional('capBytesPerSecond', parameters.capBytesPerSecond),
+      ...optional('redundant', parameters.redundant),
       ...optional('receiveWindowBytes', parameters.receiveWindowBytes),
       ...optional('streamWindowBytes', parameters.streamWindowBytes),
       ...optional('maxStreams', parameters.maxStreams),

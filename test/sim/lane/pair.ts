@@ -15,6 +15,7 @@ export interface PairOptions {
   readonly policy?: LanePolicy;
   readonly capBytesPerSecond?: number;
   readonly receiveWindowBytes?: number;
+  readonly redundant?: boolean;
   readonly trace?: (side: 'client' | 'server', line: string) => void;
   /** Changes packets on their way (or drops them: null): a hostile network or peer, behind the seal. */
   readonly tamper?: (packet: SimPacket, side: 'client' | 'server') => SimPacket | null;
@@ -78,6 +79,7 @@ export class LaneEnd {
       policy: pair.policy ?? { kind: 'fair' },
       random: () => Math.floor(random() * 2 ** 32),
       ...(pair.capBytesPerSecond === undefined ? {} : { capBytesPerSecond: pair.capBytesPerSecond }),
+      ...(pair.redundant ? { redundant: true } : {}),
       ...(pair.receiveWindowBytes === undefined ? {} : { receiveWindowBytes: pair.receiveWindowBytes }),
       ...(trace ? { trace: (event) => trace(side, `${event.name} ${JSON.stringify(event.data)}`) } : {}),
     });
