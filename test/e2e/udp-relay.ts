@@ -12,6 +12,10 @@ export interface UdpWeather {
   /** Where datagrams go. */
   port: number;
   dark: { up: boolean; down: boolean };
+  /** Clients with these addresses have no network. */
+  silent: Set<string>;
+  /** Each way. */
+  delayMs: number;
   lossPercent: number;
   doublePercent: number;
   /** So many stay behind until the next few have passed. */
@@ -21,11 +25,18 @@ export interface UdpWeather {
   mostBytes: number;
 }
 
+interface Client {
+  readonly address: string;
+  readonly port: number;
+}
+
 export interface UdpRelay {
   readonly port: number;
   readonly weather: UdpWeather;
   /** Payload passed on so far. */
   readonly bytes: Readonly<Record<Direction, number>>;
+  /** The same by the client's address. */
+  bytesOf(address: string, direction: Direction): number;
   readonly counts: Readonly<{ dropped: number; doubled: number; late: number; corrupted: number; tooLarge: number }>;
   /** Resolves when so many bytes more than now have passed. */
   passed(direction: Direction, bytes: number): Promise<void>;
@@ -40,6 +51,8 @@ export async function startUdpRelay(random: Random): Promise<UdpRelay> {
   const weather: UdpWeather = {
     port: 0,
     dark: { up: false, down: false },
+    silent: new Set(),
+    delayMs: 0,
     lossPercent: 0,
     doublePercent: 0,
     latePercent: 0,
@@ -49,16 +62,20 @@ export async function startUdpRelay(random: Random): Promise<UdpRelay> {
   const bytes = { up: 0, down: 0 };
   const counts = { dropped: 0, doubled: 0, late: 0, corrupted: 0, tooLarge: 0 };
   const front = await bound();
-  /** By the client's port: the socket that stands for it towards the server. */
-  const clients = new Map<number, Promise<Socket>>();
+  const byAddress = new Map<string, Record<Direction, number>>();
+  /** By the client's address and port: the socket that stands for it towards the server. */
+  const clients = new Map<string, { from: Client; socket: Promise<Socket> }>();
   const sockets = new Set<Socket>([front]);
-  const held: Record<Direction, { datagram: Buffer; send: (datagram: Buffer) => void; after: number }[]> = { up: [], down: [] };
+  const held: Record<Direction, { datagram: Buffer; from: Client; send: (datagram: Buffer) => void; after: number }[]> = {
+    up: [],
+    down: [],
+  };
   let waiting: { direction: Direction; at: number; wake: () => void }[] = [];
 
   const happens = (percent: number): boolean => percent > 0 && random.between(0, 100) < percent;
 
-  function pass(direction: Direction, datagram: Buffer, send: (datagram: Buffer) => void): void {
-    if (weather.dark[direction]) return;
+  function pass(direction: Direction, datagram: Buffer, from: Client, send: (datagram: Buffer) => void): void {
+    if (weather.dark[direction] || weather.silent.has(from.address)) return;
     if (datagram.length > weather.mostBytes) {
       counts.tooLarge++;
       return;
@@ -72,61 +89,64 @@ export async function startUdpRelay(random: Random): Promise<UdpRelay> {
       counts.corrupted++;
     }
     if (happens(weather.latePercent)) {
-      held[direction].push({ datagram, send, after: random.between(1, 12) });
+      held[direction].push({ datagram, from, send, after: random.between(1, 12) });
       counts.late++;
       return;
     }
-    forward(direction, datagram, send);
+    forward(direction, datagram, from, send);
     if (happens(weather.doublePercent)) {
-      forward(direction, datagram, send);
+      forward(direction, datagram, from, send);
       counts.doubled++;
     }
     for (const late of held[direction].filter((entry) => --entry.after <= 0)) {
       held[direction].splice(held[direction].indexOf(late), 1);
-      forward(direction, late.datagram, late.send);
+      forward(direction, late.datagram, late.from, late.send);
     }
   }
 
-  function forward(direction: Direction, datagram: Buffer, send: (datagram: Buffer) => void): void {
-    send(datagram);
+  function forward(direction: Direction, datagram: Buffer, from: Client, send: (datagram: Buffer) => void): void {
+    if (weather.delayMs > 0) setTimeout(send, weather.delayMs, datagram);
+    else send(datagram);
     bytes[direction] += datagram.length;
+    const own = byAddress.get(from.address) ?? { up: 0, down: 0 };
+    own[direction] += datagram.length;
+    byAddress.set(from.address, own);
     const due = waiting.filter((wait) => bytes[wait.direction] >= wait.at);
     if (due.length === 0) return;
     waiting = waiting.filter((wait) => !due.includes(wait));
     for (const { wake } of due) wake();
   }
 
-  async function standIn(client: number): Promise<Socket> {
+  async function standIn(client: Client): Promise<Socket> {
     const socket = await bound();
     sockets.add(socket);
-    socket.on('message', (datagram) => pass('down', datagram, (it) => send(front, it, client)));
+    socket.on('message', (datagram) => pass('down', datagram, client, (it) => send(front, it, client)));
     return socket;
   }
 
-  front.on('message', async (datagram, { port }) => {
-    let socket = clients.get(port);
-    if (!socket) {
-      socket = standIn(port);
-      clients.set(port, socket);
-    }
-    const towards = await socket;
-    pass('up', datagram, (it) => send(towards, it, weather.port));
+  front.on('message', async (datagram, from) => {
+    const key = `${from.address} ${from.port}`;
+    const client = clients.get(key) ?? { from, socket: standIn(from) };
+    clients.set(key, client);
+    const towards = await client.socket;
+    pass('up', datagram, from, (it) => send(towards, it, { address: '127.0.0.1', port: weather.port }));
   });
 
   return {
     port: front.address().port,
     weather,
     bytes,
+    bytesOf: (address, direction) => byAddress.get(address)?.[direction] ?? 0,
     counts,
     passed: (direction, more) =>
       new Promise((wake) => {
         waiting.push({ direction, at: bytes[direction] + more, wake });
       }),
     async rebind() {
-      for (const client of [...clients.keys()]) {
-        const old = await clients.get(client);
-        clients.set(client, standIn(client));
-        old?.removeAllListeners('message');
+      for (const client of clients.values()) {
+        const old = await client.socket;
+        client.socket = standIn(client.from);
+        old.removeAllListeners('message');
       }
     },
     get bindings() {
@@ -147,8 +167,12 @@ async function bound(): Promise<Socket> {
   return socket;
 }
 
-function send(socket: Socket, datagram: Buffer, port: number): void {
-  socket.send(datagram, port, '127.0.0.1', () => undefined);
+function send(socket: Socket, datagram: Buffer, { address, port }: Client): void {
+  try {
+    socket.send(datagram, port, address, () => undefined);
+  } catch {
+    // It was closed while the datagram was on its way.
+  }
 }
 
 const BUFFER_BYTES = 4 << 20;
