@@ -108,5 +108,5 @@ export function createOpenUploads(context: UploadContext) {
 
 const MAX_SESSIONS = 256;
 /** Blocks that wait in memory for their turn to be hashed, of all uploads together. */
-const EARLY_BYTES = 48 << 20;
+const EARLY_BYTES = 32 << 20;
 const RENEW_EVERY_MS = 60_000;

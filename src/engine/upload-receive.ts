@@ -14,6 +14,8 @@ import { loadUpload, unknownUpload } from './upload-status.ts';
 export function createReceiving(context: UploadContext, open: OpenUploads) {
   const { meta, inFlight } = context;
   const pools = createBufferPools();
+  /** Of all requests, in bytes: handed to the disk and not yet written. */
+  let unwritten = 0;
 
   async function receive(
     who: Principal,
@@ -45,6 +47,7 @@ export function createReceiving(context: UploadContext, open: OpenUploads) {
     let failure: unknown;
 
     const store = async (offset: number, digest: Uint8Array, data: Uint8Array) => {
+      unwritten += data.length;
       try {
         const index = current.checkPlace(offset, data.length);
         const stored = await current.store(epoch, index, digest, data, () => pool.give(data));
@@ -52,8 +55,11 @@ export function createReceiving(context: UploadContext, open: OpenUploads) {
         accepted += data.length;
       } catch (error) {
         failure ??= error;
+      } finally {
+        unwritten -= data.length;
       }
     };
+    const isFull = () => writing.size * blockBytes > MAX_WRITING_BYTES || unwritten > MAX_UNWRITTEN_BYTES;
     const proceed = () => {
       if (failure) throw failure;
       inFlight.checkOpen();
@@ -80,7 +86,7 @@ export function createReceiving(context: UploadContext, open: OpenUploads) {
         writing.add(write);
         await context.transfers().pace(gate, data.length);
       }
-      while (writing.size * blockBytes > MAX_WRITING_BYTES && writing.size > 1) await Promise.race(writing);
+      while (isFull() && writing.size > 1) await Promise.race(writing);
     };
 
     try {
@@ -129,3 +135,5 @@ function verifyBlock(offset: number, digest: Uint8Array, data: Uint8Array): void
 
 /** Bytes of blocks that one request may have handed to the disk and not yet written. */
 const MAX_WRITING_BYTES = 4 << 20;
+/** The same for all requests together: a disk that is slower than the network is not made faster by a longer queue. */
+const MAX_UNWRITTEN_BYTES = 16 << 20;
