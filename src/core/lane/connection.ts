@@ -383,7 +383,9 @@ class LaneMachine implements Lane {
       path.lastTimeoutUs = nowUs;
       this.control.ping(nowUs, path);
       if (path.timeouts === 1 && this.paths.length > 1) {
-        path.giveUpInFlight(this.blocksOut);
+        // What is in flight may only be late, and is sent anew where there is another way.
+        const others = this.paths.filter((other) => other !== path && !other.suspect);
+        if (others.some(({ state }) => state === 'active' || state === 'standby')) path.giveUpInFlight(this.blocksOut);
         this.setState(path, 'degraded');
       }
     }

@@ -310,16 +310,7 @@ export class RateController {
     const arrival = this.#log.arrivalUs(largest);
     if (Number.isNaN(arrival)) return;
     const rttUs = Math.max(1, nowUs - this.#log.sentUs(largest) - (ackTimeUs - arrival));
-    if (this.#acked) {
-      state.rttVarUs += (Math.abs(rttUs - state.srttUs) - state.rttVarUs) / 8;
-      state.srttUs += (rttUs - state.srttUs) / 10;
-      state.minRttUs = Math.min(state.minRttUs, rttUs);
-    } else {
-      state.srttUs = rttUs;
-      state.rttVarUs = rttUs / 2;
-      state.minRttUs = rttUs;
-    }
-    state.ackIntervalUs = Math.min(10_000, Math.max(5000, state.minRttUs / 16));
+    state.observeRtt(rttUs, !this.#acked);
   }
 
   #handleFirstAck(nowUs: Us): void {
@@ -352,8 +343,7 @@ export class RateController {
     const state = this.#state;
     state.mode = 'ramp';
     state.trainGain = 2;
-    state.hold = 0;
-    state.holdExponent = 0;
+    state.hold = state.holdExponent = 0;
     this.#interval = this.#begin(nowUs, TRAIN);
   }
 

@@ -158,6 +158,19 @@ export class RateState {
     this.drainAtUs = this.slotUs(options.nowUs + 2e6, DRAIN_PERIOD_US);
   }
 
+  /** RFC 9002, 5.3, with a slower mean: acknowledgements are many. */
+  observeRtt(rttUs: Us, isFirst: boolean): void {
+    if (isFirst) {
+      this.srttUs = this.minRttUs = rttUs;
+      this.rttVarUs = rttUs / 2;
+    } else {
+      this.rttVarUs += (Math.abs(rttUs - this.srttUs) - this.rttVarUs) / 8;
+      this.srttUs += (rttUs - this.srttUs) / 10;
+      this.minRttUs = Math.min(this.minRttUs, rttUs);
+    }
+    this.ackIntervalUs = Math.min(10_000, Math.max(5000, this.minRttUs / 16));
+  }
+
   baseUs(nowUs: Us): Us {
     return this.base.us(nowUs, this.mode === 'compete' || this.overruns > 0);
   }
