@@ -25,7 +25,8 @@ export interface Connections {
   close(reason?: HawserError): void;
 }
 
-export function createConnections(dialer: Dialer, most: number): Connections {
+/** `mostIdle`: more than these are not kept, for whom a new one costs less than one that lies idle. */
+export function createConnections(dialer: Dialer, most: number, mostIdle = Number.POSITIVE_INFINITY): Connections {
   const idle: { socket: Socket; untilMs: number; forget: () => void }[] = [];
   const waiting: { go: () => void; stop: (error: HawserError) => void }[] = [];
   let busy = 0;
@@ -123,6 +124,11 @@ export function createConnections(dialer: Dialer, most: number): Connections {
       // An idle connection does not keep the process alive.
       socket.unref();
       idle.push(kept);
+      if (idle.length > mostIdle) {
+        const oldest = idle.shift();
+        oldest?.forget();
+        oldest?.socket.destroy();
+      }
     }
     free();
   }

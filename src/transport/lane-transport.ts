@@ -29,7 +29,7 @@ export function createLaneTransport(link: LaneLink, where: string, most = MOST_S
     tls: () => undefined,
     rttMs: () => rttMs(link),
   };
-  const connections = createConnections(dialer, most);
+  const connections = createConnections(dialer, most, MOST_IDLE);
   return {
     request: createRequests({ connections, where, watchdog }),
     info() {
@@ -69,4 +69,6 @@ function rttMs(link: LaneLink): number | null {
 }
 
 const MOST_STREAMS = 32;
+/** A stream costs no round trip to open, but while it is open the server keeps memory for what may come on it. */
+const MOST_IDLE = 4;
 const QUIET_MS = 2_000;
