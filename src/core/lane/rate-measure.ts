@@ -35,6 +35,18 @@ export interface Measurement {
   paused: boolean;
 }
 
+interface Point {
+  bytes: number;
+  sentUs: Us;
+  arrivalUs: Us;
+}
+
+function setPoint(point: Point, bytes: number, sentUs: Us, arrivalUs: Us): void {
+  point.bytes = bytes;
+  point.sentUs = sentUs;
+  point.arrivalUs = arrivalUs;
+}
+
 export class IntervalMeter {
   readonly result: Measurement = {
     packets: 0,
@@ -57,6 +69,9 @@ export class IntervalMeter {
   readonly #log: PacketLog;
   readonly #slope = new PooledSlope();
   readonly #jitter = new JitterMeter();
+  /** The first and the last sample. */
+  readonly #from: Point = { bytes: 0, sentUs: 0, arrivalUs: 0 };
+  readonly #to: Point = { bytes: 0, sentUs: 0, arrivalUs: 0 };
 
   constructor(log: PacketLog) {
     this.#log = log;
@@ -114,6 +129,8 @@ export class IntervalMeter {
     let previous = Number.POSITIVE_INFINITY;
     let mostDelay = Number.NEGATIVE_INFINITY;
     const paused = breaks.newest >= first;
+    const [from, to] = [this.#from, this.#to];
+    from.sentUs = Number.NaN;
     for (let pn = first; pn < end; pn++) {
       bytes += log.wireBytes(pn);
       if (paused && breaks.includes(pn)) slope.split();
@@ -124,6 +141,8 @@ export class IntervalMeter {
       // No queue grows by so much from one sample to the next: the path paused, or is another one now.
       if (delay - previous > jumpUs) slope.split();
       previous = delay;
+      if (Number.isNaN(from.sentUs)) setPoint(from, bytes, sent, arrival);
+      setPoint(to, bytes, sent, arrival);
       if (delay > mostDelay) mostDelay = delay;
       samples++;
       slope.add(bytes, arrival, sent);
@@ -139,6 +158,9 @@ export class IntervalMeter {
     result.sendRate = slope.sendRate;
     // A receiver that stalls sees arrivals bunched: nothing comes out of a bottleneck much faster than it went in.
     result.throughput = Math.min(slope.rate, MAX_COMPRESSION * slope.sendRate);
+    // Between the stalls of a busy machine the slope says little. What came in all, stalls included, came through the bottleneck.
+    const spanUs = Math.max(to.sentUs - from.sentUs, to.arrivalUs - from.arrivalUs);
+    if (spanUs > 0) result.throughput = Math.max(result.throughput, (SURE_SHARE * (to.bytes - from.bytes) * 1e6) / spanUs);
     result.deliveryRate = result.throughput * (1 - result.loss);
     result.leastDelayUs = least;
     result.mostDelayUs = mostDelay;
@@ -308,6 +330,8 @@ class JitterMeter {
 
 const LEAST_JUMP_US = 25_000;
 const MAX_COMPRESSION = 1.4;
+/** Of what came in all: arrival times of the first and the last are not exact. */
+const SURE_SHARE = 0.95;
 const JITTER_WINDOW_US = 75_000;
 const JITTER_SAMPLES = 6;
 const MAX_JITTER_US = 20_000;
