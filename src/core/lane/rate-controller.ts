@@ -30,7 +30,7 @@ import { Rest, STALE_US } from './rate-rest.ts';
 import { type RateSnapshot, takeSnapshot } from './rate-snapshot.ts';
 import { CircuitBreaker, Stall } from './rate-stall.ts';
 import type { Evidence, Interval, Plan } from './rate-state.ts';
-import { beginInterval, RateState, STEADY, TRAIN } from './rate-state.ts';
+import { beginInterval, LEAST_GUESSED_RTT_US, RateState, STEADY, TRAIN } from './rate-state.ts';
 
 export interface RateControllerOptions {
   readonly nowUs: Us;
@@ -315,7 +315,8 @@ export class RateController {
 
   #handleFirstAck(nowUs: Us): void {
     this.#acked = true;
-    if (this.#memory.planFor(this.#state, TRAIN) !== TRAIN) this.#interval = this.#begin(nowUs, TRAIN);
+    const isSooner = this.#state.handleFirstRtt();
+    if (isSooner || this.#memory.planFor(this.#state, TRAIN) !== TRAIN) this.#interval = this.#begin(nowUs, TRAIN);
   }
 
   #resume(nowUs: Us): void {
@@ -433,8 +434,6 @@ export class RateController {
   }
 }
 
-/** Below it, 32 packets a round trip would be too fast for a path of which nothing is known. */
-const LEAST_GUESSED_RTT_US = 20_000;
 const OLD_PATH_US = 10_000_000;
 /** After it, the others no longer look. */
 const LATE_US = 30_000;

@@ -212,6 +212,14 @@ export class RateState {
     return (4 * this.packetBytes * 1e6) / Math.max(this.srttUs, 100_000);
   }
 
+  /** Until now the round trip was a guess, and at a server a long one. True: the rate is that of the first packets in the one that it is. */
+  handleFirstRtt(): boolean {
+    const rate = (this.initialPackets * this.packetBytes * 1e6) / Math.max(this.srttUs, LEAST_GUESSED_RTT_US);
+    if (rate <= this.rate) return false;
+    this.rate = rate;
+    return true;
+  }
+
   /** What may be sent without knowing anything: 32 packets a round trip. */
   get initialRate(): number {
     return (this.initialPackets * this.packetBytes * 1e6) / Math.max(this.srttUs, 1000);
@@ -350,3 +358,5 @@ export const RAMP_GAIN = 4;
 const EASE_US = 250_000;
 const DRAIN_PERIOD_US = 5_000_000;
 const CHECK_PERIOD_US = 1_000_000;
+/** Below it, 32 packets a round trip would be too fast for a path of which nothing is known. */
+export const LEAST_GUESSED_RTT_US = 20_000;

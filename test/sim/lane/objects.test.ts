@@ -41,6 +41,32 @@ test('what is sent for nothing is 15 % of 2.5 MB at most, and 3 % of 50 MB', () 
   }
 });
 
+test('small answers near by do not wait for a pacer that takes the way to be long', () => {
+  const pair = new LanePair({ seed: 1, paths: [{ up: { bitsPerSecond: 1e9, delayUs: 1000 } }], serverGuesses: true });
+  const { client, server, net } = pair;
+  server.onEvent = (event) => {
+    if (event.type !== 'end') return;
+    server.lane.write(event.id, new Uint8Array(600));
+    server.lane.end(event.id);
+  };
+  pair.run(1e5);
+  const tookMs: number[] = [];
+  for (let round = 0; round < 50; round++) {
+    const startUs = net.nowUs;
+    const ids = Array.from({ length: 24 }, () => client.lane.openStream());
+    for (const id of ids) {
+      client.lane.write(id, new Uint8Array(300));
+      client.lane.end(id);
+    }
+    client.pump();
+    assert.ok(pair.until(() => ids.every((id) => client.ended.has(id)), startUs + 1e6));
+    tookMs.push((net.nowUs - startUs) / 1000);
+  }
+  // Two milliseconds for the way; 24 requests and answers are some twenty packets.
+  assert.ok(quantile(tookMs, 0.5) <= 12, `median ${quantile(tookMs, 0.5)} ms`);
+  assert.ok(quantile(tookMs, 0.95) <= 20, `p95 ${quantile(tookMs, 0.95)} ms`);
+});
+
 /** Seconds from the question until it arrived and until its answer had, of several lanes that were in use before. */
 function requests(bytes: number, idleS: number): { arrivedS: number; answeredS: number }[] {
   const took: { arrivedS: number; answeredS: number }[] = [];

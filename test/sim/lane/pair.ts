@@ -22,6 +22,8 @@ export interface PairOptions {
   readonly scheduler?: Scheduler;
   /** Of the client's end of each path. */
   readonly clientPath?: Partial<PathOptions>;
+  /** The server begins as real ones do, who know nothing of the round trip. */
+  readonly serverGuesses?: boolean;
 }
 
 export interface PathLinks {
@@ -179,8 +181,9 @@ export class LanePair {
     }
     for (let id = 0; id < options.paths.length; id++) {
       const rttUs = this.client.out[id]!.options.delayUs + this.server.out[id]!.options.delayUs;
+      const known = options.serverGuesses ? {} : { rttUs };
       this.client.lane.addPath(this.client.host.clockUs, id, { validated: true, rttUs, ...options.clientPath });
-      this.server.lane.addPath(this.server.host.clockUs, id, { validated: false, rttUs });
+      this.server.lane.addPath(this.server.host.clockUs, id, { validated: false, ...known });
     }
     this.client.pump();
   }
