@@ -1,6 +1,7 @@
 /**
- * The one place that calls the C library (node:ffi): what Node's own `fs` cannot do exactly. It is loaded on first use, and
- * everything here has a fallback, so a Node without node:ffi, another libc or another system only loses exactness or speed.
+ * The store's calls of the C library (node:ffi; the lane has others, in src/transport/lane/native.ts): what Node's own `fs` cannot
+ * do exactly. It is loaded on first use, and everything here has a fallback, so a Node without node:ffi, another libc or another
+ * system only loses exactness or speed.
  */
 import { Buffer } from 'node:buffer';
 import { futimesSync, lutimesSync, type PathLike } from 'node:fs';

@@ -76,6 +76,7 @@ export class DrivenLane {
   readonly sendErrors: Record<string, number> = {};
   private readonly lag = { fromUs: 0, beforeUs: 0, nowUs: 0 };
   snapshotAtUs: Us = 0;
+  figuresAtUs: Us = 0;
   private readonly maxPaths: number;
   private readonly protection: Protection;
   private readonly ids: ConnectionIds<DrivenLane>;

@@ -231,6 +231,10 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
     driven.trace.flush();
     const port = driven.paths.values().next().value?.port;
     const snapshot = driven.lane.snapshot(now);
+    if (now >= driven.figuresAtUs) {
+      driven.figuresAtUs = now + FIGURES_US;
+      trace(driven, now, 'lane:figures', snapshot);
+    }
     if (driven.stalls.handle(now, snapshot)) keepTrace(driven, now, snapshot);
     post({
       op: 'snapshot',
@@ -249,11 +253,15 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
     });
   }
 
+  function trace(driven: DrivenLane, now: Us, name: string, snapshot: LaneSnapshot): void {
+    driven.trace.add(now, { name, data: { ...snapshot, lagUs: driven.worstLagUs(now) } });
+  }
+
   function keepTrace(driven: DrivenLane, now: Us, snapshot: LaneSnapshot): void {
-    const { key, trace, role, laneId, stallFolder: folder } = driven;
-    trace.add(now, { name: 'lane:stalled', data: { ...snapshot, lagUs: driven.worstLagUs(now) } });
+    const { key, role, laneId, stallFolder: folder } = driven;
+    trace(driven, now, 'lane:stalled', snapshot);
     if (folder === null) return;
-    const file = keepStallTrace({ folder, laneId, role, nowMs: Date.now(), events: trace.recent(now) });
+    const file = keepStallTrace({ folder, laneId, role, nowMs: Date.now(), events: driven.trace.recent(now) });
     if (file !== null) post({ op: 'stalled', lane: key, file });
   }
 
@@ -352,3 +360,5 @@ const MOST_RECEIVED = 1024;
 const MOST_SENT = 512;
 const LONGEST_SLEEP_US = 1e6;
 const SNAPSHOT_US = 250_000;
+/** In the trace. */
+const FIGURES_US = 1e6;
