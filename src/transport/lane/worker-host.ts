@@ -37,6 +37,8 @@ export function startThread(laneModule: string = LANE_MODULE): ThreadHost & { st
     name: 'hawser-lane',
     // Options of the process may be none for a thread (--input-type), and it needs none.
     execArgv: [],
+    // What lives there lives for a packet or for the lane: more room would only be filled before it is swept.
+    resourceLimits: { maxYoungGenerationSizeMb: 4 },
   });
   const queue = new ItemQueue();
   const links = new Map<number, LaneLink>();
