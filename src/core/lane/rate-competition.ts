@@ -42,7 +42,7 @@ export class Competition {
     const { measured: m } = e;
     state.rate = e.interval.rate;
     state.hold = Math.max(state.hold, 2);
-    state.wasHigh = false;
+    state.wasHigh = state.wasHeld = false;
     this.#judge(e, drain);
     const fell = this.#lossFell(e);
     if (fell) {

@@ -259,9 +259,15 @@ function yieldShare(state: RateState, e: Evidence): number {
   return 0.2 * Math.min(1, Math.max(0, e.queueUs / e.targetUs - 1));
 }
 
-/** What the last round trip already added to the queue or took from it is not seen yet (Smith's predictor). */
+/**
+ * What the last round trip already added to the queue or took from it is not seen yet (Smith's predictor). Where less came through
+ * than was meant, and there is hardly a queue, it was we who sent less.
+ */
 function predictedQueueUs(state: RateState, e: Evidence): Us {
-  return Math.max(0, e.queueUs + (e.interval.rate / Math.max(e.throughput, 1) - 1) * state.srttUs);
+  const { startUs, endUs, rate } = e.interval;
+  const shown = (2 * Math.max(0, e.queueUs)) / Math.max(endUs - startUs, 1);
+  const overload = Math.min(rate / Math.max(e.throughput, 1) - 1, shown);
+  return Math.max(0, e.queueUs + overload * state.srttUs);
 }
 
 /** The interval whose loss is in question, with those before it at the same rate. */
