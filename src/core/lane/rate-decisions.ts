@@ -210,7 +210,8 @@ function growWhenQuiet(state: RateState, e: Evidence): Decided {
   if (e.leastQueueUs > Math.max(3000, 3 * state.jitterUs)) state.rate = Math.max(state.rate, 0.98 * e.throughput);
   if (state.hold === 0) return { plan: TRAIN, verdict: 'quiet' };
   state.hold--;
-  const most = state.shallow ? 0.01 : 1;
+  // The less often trains pass there, the slower.
+  const most = state.shallow ? 0.01 / 2 ** Math.max(0, state.holdExponent - 2) : 1;
   state.rate *= 1 + Math.min(most, (0.5 * Math.min(e.targetUs - e.queueUs, 20_000)) / cycleUs(state, e));
   return { plan: STEADY, verdict: 'creep' };
 }

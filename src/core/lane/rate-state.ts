@@ -239,7 +239,7 @@ export class RateState {
 
   /** Less room than we would use: a little more at a time. */
   get shallow(): boolean {
-    return this.targetCapUs < 0.9 * this.targetUs(this.rate);
+    return this.targetCapUs < 0.9 * this.#freeTargetUs(this.rate);
   }
 
   failTrain(): void {
