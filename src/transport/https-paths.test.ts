@@ -202,3 +202,18 @@ test('bytes and rates are counted by network, and the faster one gets more', asy
   for (let i = 0; i < 9; i++) void begin('/y', { answerBytes: 1e6 });
   assert.equal(over('/y').filter((name) => name === 'b').length, 8);
 });
+
+test('what is sent counts when it is answered, for a slow network’s buffers take seconds of it', async (context) => {
+  const { begin, asked, pass, info } = world(context, ['a', 'b']);
+  async function* content() {
+    yield new Uint8Array(2e6);
+  }
+  const sending = begin('/blocks', { method: 'PUT', body: content(), contentLength: 2e6 });
+  for await (const _ of asked[0]!.request.body as AsyncIterable<Uint8Array>);
+  await pass(2000);
+  assert.equal(info().paths![0]!.sentBytes, 2e6);
+  assert.equal(info().paths![0]!.bytesPerSecond, null);
+  answer(asked[0]!);
+  await read(sending);
+  assert.equal(info().paths![0]!.bytesPerSecond, 1e6);
+});

@@ -130,7 +130,7 @@ export function createHttpsPaths(options: HttpsPathsOptions): Transport {
         ? countedBody(body, {
             handleBytes(moved) {
               entry.sentBytes += moved;
-              count(moved);
+              handleSign(entry);
             },
             handleEnd: () => undefined,
             blame: (error) => error,
@@ -141,6 +141,8 @@ export function createHttpsPaths(options: HttpsPathsOptions): Transport {
         ...(counted ? { body: counted } : {}),
         signal: abort.signal,
       });
+      // What has left may be in a socket's buffer, and those of a slow network hold seconds of it: only the answer says that it is there.
+      if (sends) count(running.leftBytes);
       handleSign(entry);
       return {
         ...response,

@@ -61,7 +61,7 @@ export function createRateMeter(nowMs: () => number): RateMeter {
   };
 }
 
-/** Buffers of sockets take a part of it at once, which this is long enough to outweigh. */
+/** Of time with something to move. Uploads count by the request, so that less would tell nothing. */
 const WINDOW_MS = 500;
 const LEAST_BYTES = 64 * 1024;
 /** A path that was slow may be so no longer: it is tried again. */
