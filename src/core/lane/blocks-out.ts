@@ -194,7 +194,8 @@ export class BlocksOut {
   private hangsOnAnother({ inFlight, inFlightBy, need }: OutgoingBlock, path: number): boolean {
     for (let other = 0; other < MAX_PATHS; other++) {
       const there = inFlightBy[other] as number;
-      if (other !== path && there > 0 && (inFlight - there) * (1 - this.model.loss) < need) return true;
+      // What the rest loses on its way, the thresholds see to.
+      if (other !== path && there > 0 && inFlight - there < need) return true;
     }
     return false;
   }

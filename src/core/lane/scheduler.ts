@@ -49,11 +49,12 @@ export class Scheduler {
       const { controller } = path;
       const rate = controller.capacityBytesPerSecond + 1;
       const isKnown = path.sentPackets >= KNOWN_LOSS_PACKETS;
-      const own = controller.lossRate;
+      // Where repair may not come too late it is owed to every loss that was seen, whether congestion's or not.
+      const own = this.redundant ? Math.max(controller.lossRate, seenLoss(path)) : controller.lossRate;
       const pathLoss = Math.min(0.6, isKnown ? own : Math.max(own, path.arrivals.lossRate));
       rates += rate;
       loss += rate * pathLoss;
-      sigma += rate * controller.lossRateSigma;
+      sigma += rate * (this.redundant ? Math.min(controller.lossRateSigma, own / 2) : controller.lossRateSigma);
       // Independent losses come in runs too, of 1 / (1 - loss); what is meant here is how much longer they are.
       burst += rate * Math.max(1, controller.lossBurst * (1 - pathLoss));
     }
@@ -150,9 +151,15 @@ export class Scheduler {
   }
 }
 
+/** Over the path's life: few packets a second tell of their losses slowly. */
+function seenLoss({ sentPackets, lostPackets }: Path): number {
+  return sentPackets >= SEEN_LOSS_PACKETS ? lostPackets / sentPackets : 0;
+}
+
 /** Nearer than this, a lost packet is sent again sooner than a decoder is set to work. */
 const NO_REPAIR_BELOW_RTT_US = 5_000;
 const KNOWN_LOSS_PACKETS = 200;
+const SEEN_LOSS_PACKETS = 30;
 const TAIL_AFTER_US = 10_000;
 const BLOCK_SECONDS = 0.05;
 const MIN_BLOCK_SYMBOLS = 16;

@@ -84,7 +84,7 @@ for (const dead of [0, 1]) {
         if (now > received) [received, atUs] = [now, net.nowUs];
         longestUs = Math.max(longestUs, net.nowUs - atUs);
       }
-      assert.ok(longestUs < 60_000, `seed ${seed}: nothing for ${longestUs} us`);
+      assert.ok(longestUs < 100_000, `seed ${seed}: nothing for ${longestUs} us`);
       checked.finish(30e6);
     }
   });
