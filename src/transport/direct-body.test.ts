@@ -139,6 +139,7 @@ describe('a body read directly from a stream of a lane', () => {
           reset() {},
           abandon() {},
           consumed() {},
+          memory: (bytes) => new Uint8Array(bytes),
           recycle: ({ length }) => {
             recycled += length;
           },

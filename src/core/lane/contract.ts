@@ -138,6 +138,8 @@ export type LaneEvent =
   | { readonly type: 'reset'; readonly id: number }
   /** So many bytes of what was written have left the queue: room for more. */
   | { readonly type: 'sent'; readonly id: number; readonly bytes: number }
+  /** A piece that was written is of no use any more, for all of it was copied into blocks. */
+  | { readonly type: 'free'; readonly id: number; readonly memory: Uint8Array }
   /** The path's candidate address answered a challenge: use it from now on. */
   | { readonly type: 'moved'; readonly pathId: number }
   | { readonly type: 'path'; readonly pathId: number; readonly state: PathState }

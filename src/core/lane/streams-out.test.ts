@@ -27,6 +27,21 @@ test('what is written goes out in order, and the end with the last of it', () =>
   assert.equal(streams.hasWork, false);
 });
 
+test('a piece is given back when all of it is in blocks, and not before', () => {
+  const { streams, fill, events } = queue();
+  const freed = () => events.flatMap((event) => (event.type === 'free' ? [event.memory] : []));
+  const pieces = [bytes(1, 1000), bytes(2, 1000)];
+  streams.open(0);
+  for (const piece of pieces) streams.write(0, piece);
+  fill(1000);
+  assert.deepEqual(freed(), []);
+  fill(100);
+  assert.equal(freed()[0], pieces[0]);
+  assert.equal(freed().length, 1);
+  fill(1000);
+  assert.deepEqual(freed(), pieces);
+});
+
 test('an end without bytes, and one after everything was sent, go out as well', () => {
   const { streams, fill } = queue();
   streams.open(0);

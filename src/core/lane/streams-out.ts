@@ -142,7 +142,7 @@ export class StreamsOut {
     const length = Math.min(sendable(stream), limit - at - RECORD_HEAD_BYTES);
     const last = stream.end === 'wanted' && length === stream.queuedBytes;
     writeRecordHead(out, at, stream.id, last ? FLAG_END : 0, stream.offset, length);
-    take(stream, out, at + RECORD_HEAD_BYTES, length);
+    this.take(stream, out, at + RECORD_HEAD_BYTES, length);
     this.queuedBytes -= length;
     this.sendableBytes -= length;
     if (length > 0) this.emit({ type: 'sent', id: stream.id, bytes: length });
@@ -151,6 +151,25 @@ export class StreamsOut {
       this.streams.delete(stream.id);
     } else if (isReady(stream)) this.turn.push(stream);
     return at + RECORD_HEAD_BYTES + length;
+  }
+
+  private take(stream: OutgoingStream, out: Uint8Array, at: number, length: number): void {
+    let left = length;
+    while (left > 0) {
+      const piece = stream.pieces[0] as Uint8Array;
+      const part = Math.min(left, piece.length - stream.taken);
+      out.set(piece.subarray(stream.taken, stream.taken + part), at);
+      at += part;
+      left -= part;
+      stream.taken += part;
+      if (stream.taken === piece.length) {
+        stream.pieces.shift();
+        stream.taken = 0;
+        this.emit({ type: 'free', id: stream.id, memory: piece });
+      }
+    }
+    stream.offset += length;
+    stream.queuedBytes -= length;
   }
 
   private empty(stream: OutgoingStream): void {
@@ -177,24 +196,6 @@ function isShort(stream: OutgoingStream): boolean {
 
 function sendable(stream: OutgoingStream): number {
   return Math.min(stream.queuedBytes, stream.creditOffset - stream.offset);
-}
-
-function take(stream: OutgoingStream, out: Uint8Array, at: number, length: number): void {
-  let left = length;
-  while (left > 0) {
-    const piece = stream.pieces[0] as Uint8Array;
-    const part = Math.min(left, piece.length - stream.taken);
-    out.set(piece.subarray(stream.taken, stream.taken + part), at);
-    at += part;
-    left -= part;
-    stream.taken += part;
-    if (stream.taken === piece.length) {
-      stream.pieces.shift();
-      stream.taken = 0;
-    }
-  }
-  stream.offset += length;
-  stream.queuedBytes -= length;
 }
 
 function writeRecordHead(out: Uint8Array, at: number, id: number, flags: number, offset: number, length: number): void {

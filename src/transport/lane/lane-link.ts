@@ -4,7 +4,22 @@ import { performance } from 'node:perf_hooks';
 import type { LanePolicy, LaneSnapshot, PathState } from '../../core/lane/contract.ts';
 import { LaneSocket, type SocketLane } from './lane-socket.ts';
 import type { FromThread, LaneFigures } from './thread-messages.ts';
-import { ABANDON, CONSUMED, DATA, END, ENDED, OPEN, RECYCLE, RESET, SENT, STREAM, WAS_RESET, WRITE } from './thread-messages.ts';
+import {
+  ABANDON,
+  CONSUMED,
+  DATA,
+  END,
+  ENDED,
+  FREE,
+  OPEN,
+  RECYCLE,
+  RECYCLED_BYTES,
+  RESET,
+  SENT,
+  STREAM,
+  WAS_RESET,
+  WRITE,
+} from './thread-messages.ts';
 import type { ThreadHost } from './worker-host.ts';
 
 export interface LanePathInfo {
@@ -32,6 +47,7 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
   private readonly key: number;
   private readonly role: 'client' | 'server';
   private readonly sockets = new Map<number, LaneSocket>();
+  private readonly spare: ArrayBuffer[] = [];
   private readonly socketLane: SocketLane;
   private readonly onStream: ((socket: LaneSocket) => void) | null;
   private nextStream: number;
@@ -68,6 +84,7 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
       reset: (stream) => add(RESET, stream, 0),
       abandon: (stream) => add(ABANDON, stream, 0),
       consumed: (stream, bytes) => add(CONSUMED, stream, bytes),
+      memory: (bytes) => link.memory(bytes),
       recycle(bytes) {
         // What is small is not worth the way back.
         if (!link.closed && bytes.buffer.byteLength >= RECYCLED_BYTES)
@@ -185,6 +202,10 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
       this.accept(stream);
       return;
     }
+    if (operation === FREE) {
+      if (this.spare.length < MOST_SPARE) this.spare.push((value as Uint8Array<ArrayBuffer>).buffer);
+      return;
+    }
     const socket = this.sockets.get(stream);
     if (!socket) return;
     if (operation === DATA) socket.handleData(value as Uint8Array);
@@ -202,6 +223,15 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
     this.emit('closed', reason, byPeer);
   }
 
+  /** Memory that went to the thread before, where it fits: new memory for every write would be looked for by V8 in vain. */
+  private memory(bytes: number): Uint8Array<ArrayBuffer> {
+    if (bytes < RECYCLED_BYTES) return new Uint8Array(bytes);
+    const at = this.spare.findIndex(({ byteLength }) => byteLength >= bytes && byteLength <= 2 * bytes + SPARE_UNIT_BYTES);
+    const [spare = new ArrayBuffer(Math.ceil(bytes / SPARE_UNIT_BYTES) * SPARE_UNIT_BYTES)] =
+      at < 0 ? [] : this.spare.splice(at, 1);
+    return new Uint8Array(spare, 0, bytes);
+  }
+
   private accept(stream: number): void {
     if (!this.onStream) {
       this.socketLane.reset(stream);
@@ -213,4 +243,6 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
   }
 }
 
-const RECYCLED_BYTES = 32 * 1024;
+/** 4 MiB and more of what is written at once. */
+const MOST_SPARE = 16;
+const SPARE_UNIT_BYTES = 64 * 1024;

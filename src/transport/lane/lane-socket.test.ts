@@ -21,6 +21,7 @@ function make(allowHalfOpen = true): Made {
     reset: () => calls.push('reset'),
     abandon: () => calls.push('abandon'),
     consumed: (_stream, bytes) => calls.push(`consumed ${bytes}`),
+    memory: (bytes) => new Uint8Array(bytes),
     recycle: (bytes) => calls.push(`recycle ${bytes.length}`),
     forget: () => calls.push('forget'),
     hold: () => calls.push('hold'),

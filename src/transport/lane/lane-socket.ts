@@ -13,6 +13,8 @@ export interface SocketLane {
   reset(stream: number): void;
   abandon(stream: number): void;
   consumed(stream: number, bytes: number): void;
+  /** To be filled and given to `write`. */
+  memory(bytes: number): Uint8Array<ArrayBuffer>;
   /** Nobody uses this memory any more; another block may. */
   recycle(bytes: Uint8Array<ArrayBuffer>): void;
   /** The socket is gone. */
@@ -229,7 +231,7 @@ export class LaneSocket extends Duplex implements DivertibleSocket {
   private give(chunks: readonly Buffer[], bytes: number, done: (error?: Error | null) => void): void {
     this.idle?.refresh();
     if (bytes > 0) {
-      const copy = new Uint8Array(bytes);
+      const copy = this.lane.memory(bytes);
       let at = 0;
       for (const chunk of chunks) {
         copy.set(chunk, at);

@@ -7,11 +7,13 @@ import {
   DATA,
   END,
   ENDED,
+  FREE,
   type FromThread,
   ITEM_VALUES,
   ItemQueue,
   OPEN,
   RECYCLE,
+  RECYCLED_BYTES,
   RESET,
   SENT,
   STREAM,
@@ -85,8 +87,15 @@ export class StreamRelay {
       return;
     }
     if (event.type === 'data') this.queue.addBytes(DATA, driven.key, id, ownBytes(event.bytes, event.exclusive));
+    else if (event.type === 'free') this.giveBack(driven, event.memory);
     else if (event.type === 'sent') this.queue.add(SENT, driven.key, id, event.bytes);
     else this.queue.add(EVENTS[event.type], driven.key, id, 0);
+  }
+
+  private giveBack(driven: DrivenLane, { buffer }: Uint8Array): void {
+    // What is small is not worth the way back.
+    if (buffer instanceof ArrayBuffer && buffer.byteLength >= RECYCLED_BYTES)
+      this.queue.addBytes(FREE, driven.key, 0, new Uint8Array(buffer));
   }
 
   flush(): void {

@@ -188,6 +188,8 @@ export const CONSUMED = 4;
 export const ABANDON = 5;
 /** Memory that came with DATA and is free again. */
 export const RECYCLE = 11;
+/** Smaller memory is not given back. */
+export const RECYCLED_BYTES = 32 * 1024;
 
 /** From the thread. */
 export const STREAM = 6;
@@ -196,6 +198,8 @@ export const ENDED = 8;
 export const WAS_RESET = 9;
 /** So many bytes have left the queue. */
 export const SENT = 10;
+/** Memory that went with WRITE and is free again. */
+export const FREE = 12;
 
 /** Collects stream items of a tick, and the buffers to hand over with them. */
 export class ItemQueue {
