@@ -50,7 +50,9 @@ export class Scheduler {
       const rate = controller.capacityBytesPerSecond + 1;
       const isKnown = path.sentPackets >= KNOWN_LOSS_PACKETS;
       // Where repair may not come too late it is owed to every loss that was seen, whether congestion's or not.
-      const own = this.redundant ? Math.max(controller.lossRate, seenLoss(path)) : controller.lossRate;
+      // So it is where no queue can have lost them: a path that carries a message now and then proves nothing to rate control.
+      const counts = this.redundant || controller.queueUs < EMPTY_QUEUE_US;
+      const own = counts ? Math.max(controller.lossRate, seenLoss(path)) : controller.lossRate;
       const pathLoss = Math.min(0.6, isKnown ? own : Math.max(own, path.arrivals.lossRate));
       rates += rate;
       loss += rate * pathLoss;
@@ -159,6 +161,7 @@ function seenLoss({ sentPackets, lostPackets }: Path): number {
 /** Nearer than this, a lost packet is sent again sooner than a decoder is set to work. */
 const NO_REPAIR_BELOW_RTT_US = 5_000;
 const KNOWN_LOSS_PACKETS = 200;
+const EMPTY_QUEUE_US = 3_000;
 const SEEN_LOSS_PACKETS = 30;
 const TAIL_AFTER_US = 10_000;
 const BLOCK_SECONDS = 0.05;
