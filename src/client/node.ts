@@ -112,10 +112,16 @@ function createTransport(options: ClientOptions, https: Transport, access: ApiOp
     laneOnly: wanted === 'lane',
     expectedRttMs: memory?.known?.worked ? memory.known.rttMs : null,
     openLane: async (signal) => {
-      const { openLane } = await import('./lane.ts');
+      // The thread takes longest to start: before all else is read.
+      const [{ openLane }] = await Promise.all([import('./lane.ts'), startLaneThread()]);
       return openLane(createApi(https, access), server, { ...options.lane, paths }, memory, signal);
     },
   });
+}
+
+async function startLaneThread(): Promise<void> {
+  const { laneThread } = await import('../transport/lane/worker-host.ts');
+  laneThread();
 }
 
 function laneMemory({
