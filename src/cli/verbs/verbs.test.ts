@@ -136,7 +136,10 @@ describe('verbs', () => {
     const { code, shell } = await cli('login http://far.example:1', { whoami }, { env, stdin: ['hws_', 'a\nrest'] });
     assert.equal(code, 0, shell.err());
     assert.match(shell.err(), /is not encrypted/);
-    assert.deepEqual(shell.connections, [{ url: 'http://far.example:1', token: 'hws_a' }]);
+    assert.deepEqual(
+      shell.connections.map(({ stateFolder: _, ...options }) => options),
+      [{ url: 'http://far.example:1', token: 'hws_a' }],
+    );
     assert.doesNotMatch(shell.out(), /hws_a/);
     const list = await cli('profiles --json', {}, { env });
     assert.deepEqual(list.shell.events(), [{ name: 'default', url: 'http://far.example:1', default: true, fingerprint: null }]);

@@ -53,10 +53,13 @@ export class Scheduler {
       // So it is where no queue can have lost them: a path that carries a message now and then proves nothing to rate control.
       const counts = this.redundant || controller.queueUs < EMPTY_QUEUE_US;
       const own = counts ? Math.max(controller.lossRate, seenLoss(path)) : controller.lossRate;
-      const pathLoss = Math.min(0.6, isKnown ? own : Math.max(own, path.arrivals.lossRate));
+      const unknown = path.sentPackets < SEEN_LOSS_PACKETS ? START_LOSS : 0;
+      const pathLoss = Math.min(0.6, isKnown ? own : Math.max(own, path.arrivals.lossRate, unknown));
       rates += rate;
       loss += rate * pathLoss;
-      sigma += rate * (this.redundant ? Math.min(controller.lossRateSigma, own / 2) : controller.lossRateSigma);
+      const guessed = this.redundant ? own : unknown;
+      sigma +=
+        rate * (this.redundant || unknown > 0 ? Math.min(controller.lossRateSigma, guessed / 2) : controller.lossRateSigma);
       // Independent losses come in runs too, of 1 / (1 - loss); what is meant here is how much longer they are.
       burst += rate * Math.max(1, controller.lossBurst * (1 - pathLoss));
     }
@@ -163,6 +166,8 @@ const NO_REPAIR_BELOW_RTT_US = 5_000;
 const KNOWN_LOSS_PACKETS = 200;
 const EMPTY_QUEUE_US = 3_000;
 const SEEN_LOSS_PACKETS = 30;
+/** The first questions of a lane are few and small packets, and a lost one costs three round trips: as if one in ten were. */
+const START_LOSS = 0.1;
 const TAIL_AFTER_US = 10_000;
 const BLOCK_SECONDS = 0.05;
 const MIN_BLOCK_SYMBOLS = 16;

@@ -67,6 +67,45 @@ test('small answers near by do not wait for a pacer that takes the way to be lon
   assert.ok(quantile(tookMs, 0.95) <= 20, `p95 ${quantile(tookMs, 0.95)} ms`);
 });
 
+test('the first questions of a lane are answered in a round trip, though nothing is known yet of its losses', () => {
+  for (const [lossRate, most] of [
+    [0, 30],
+    [0.1, 40],
+    [0.3, 60],
+  ] as const) {
+    const tookS: number[] = [];
+    let packets = 0;
+    for (let seed = 1; seed <= 60; seed++) {
+      const up = { bitsPerSecond: 100e6, delayUs: (RTT_S / 2) * 1e6, lossRate };
+      const { client, server, ...pair } = askAtOnce(new LanePair({ seed, paths: [{ up }], clientPath: { opened: true } }));
+      tookS.push(pair.answeredS);
+      packets += client.sentPackets + server.sentPackets;
+    }
+    assert.ok(quantile(tookS, 0.5) <= 1.1 * RTT_S, `median ${quantile(tookS, 0.5)} at a loss of ${lossRate}`);
+    assert.ok(quantile(tookS, 0.9) <= 1.5 * RTT_S, `p90 ${quantile(tookS, 0.9)} at a loss of ${lossRate}`);
+    assert.ok(packets / 60 <= most, `${packets / 60} packets at a loss of ${lossRate}`);
+  }
+});
+
+/** Three small questions that leave together, as a put begins. */
+function askAtOnce(pair: LanePair): { client: LanePair['client']; server: LanePair['server']; answeredS: number } {
+  const { client, server, net } = pair;
+  client.keep = server.keep = false;
+  server.onEvent = (event) => {
+    if (event.type !== 'end') return;
+    server.lane.write(event.id, new Uint8Array(800));
+    server.lane.end(event.id);
+  };
+  const ids = [0, 1, 2].map(() => client.lane.openStream());
+  for (const id of ids) {
+    client.lane.write(id, new Uint8Array(500));
+    client.lane.end(id);
+  }
+  client.pump();
+  assert.ok(pair.until(() => ids.every((id) => client.ended.has(id)), 60e6));
+  return { client, server, answeredS: net.nowUs / 1e6 };
+}
+
 /** Seconds from the question until it arrived and until its answer had, of several lanes that were in use before. */
 function requests(bytes: number, idleS: number): { arrivedS: number; answeredS: number }[] {
   const took: { arrivedS: number; answeredS: number }[] = [];
