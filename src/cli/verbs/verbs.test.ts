@@ -143,7 +143,10 @@ describe('verbs', () => {
     assert.doesNotMatch(shell.out(), /hws_a/);
     const list = await cli('profiles --json', {}, { env });
     assert.deepEqual(list.shell.events(), [{ name: 'default', url: 'http://far.example:1', default: true, fingerprint: null }]);
-    assert.equal((await cli('logout', {}, { env })).code, 0);
+    let forgotten = 0;
+    const forgetLane = () => void forgotten++;
+    assert.equal((await cli('logout', { forgetLane }, { env })).code, 0);
+    assert.equal(forgotten, 1);
     assert.deepEqual((await cli('profiles --json', {}, { env })).shell.events(), []);
   });
 
