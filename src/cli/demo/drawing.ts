@@ -65,7 +65,7 @@ export function drawDemo(state: DemoState, { columns, colour, unicode }: Drawing
       Math.max(...state.rttsMs, 1) * 1.1,
       rtt === undefined
         ? 'not known yet'
-        : `${rtt.toFixed(0)} ms${lane === null ? '' : `, ${lane.queueMs.toFixed(0)} ms of it queue`}`,
+        : `${wholeMs(rtt)} ms${lane === null ? '' : `, ${wholeMs(lane.queueMs)} ms of it queue`}`,
       YELLOW,
     ),
     ...packetLines(state.packets, room, unicode, (text) => paint(text, RED)),
@@ -150,6 +150,8 @@ function packetLines(packets: string, room: number, unicode: boolean, paint: (te
 function fit(text: string, cells: number): string {
   return shorten(text, cells).padEnd(cells);
 }
+
+const wholeMs = (ms: number): string => (Number.isFinite(ms) ? ms.toFixed(0) : '?');
 
 function percent(share: number): string {
   const of100 = share * 100;
