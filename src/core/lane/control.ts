@@ -413,7 +413,7 @@ function greetUs(path: Path, due: Dues): Us {
  * not by a beat, for links that come and go have one too.
  */
 function greetAgainUs(greetings: number): Us {
-  return greetings < 8 ? 25_000 * greetings : Math.min(1_000_000, 25_000 * 2 ** (greetings - 5));
+  return greetings < OFTEN_GREETINGS ? Math.min(100_000, 25_000 * greetings) : 800_000;
 }
 
 const OVERHEAD = HEADER_BYTES + TAG_BYTES;
@@ -426,6 +426,8 @@ const LAST_STATE_US = 2_000;
 const CREDIT_US = 5_000;
 const MIN_CHALLENGE_US = 50_000;
 const KEEP_ALIVE_US = 15_000_000;
+/** Bursts of loss that are counted in packets only end when some are sent. */
+const OFTEN_GREETINGS = 80;
 const CLOSE_REPEATS = 2;
 const PING_PLAIN = 0;
 const PING_FULL = 1;
