@@ -1,15 +1,16 @@
 /**
- * One transport out of two: requests begin on HTTPS at once, a lane is opened beside it, and new requests go where bytes have
- * been seen to move faster. Each request lives and dies on one of them; whatever fails is tried again by whoever asked, so that
+ * One transport out of two: requests begin on HTTPS at once, unless a lane has opened here before, for which they wait a moment; a
+ * lane is opened beside it, and new requests go where bytes have been seen to move faster. Each request lives and dies on one of them; whatever fails is tried again by whoever asked, so that
  * a change in the middle loses nothing.
  */
 import { performance } from 'node:perf_hooks';
 import { HawserError } from '../core/errors.ts';
 import type { PathInfo, Transport, TransportRequest, TransportResponse } from './contract.ts';
+import { countedBody } from './counted-body.ts';
 import { interrupted } from './dial.ts';
 import { createLaneKeeper } from './lane-keeper.ts';
 import type { LaneTransport } from './lane-transport.ts';
-import { createTrafficMeter, meteredBody } from './traffic-meter.ts';
+import { createTrafficMeter } from './traffic-meter.ts';
 
 export interface SwitchingOptions {
   readonly https: Transport;
@@ -118,14 +119,16 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
     /** Who gave the request up here says why; the transport only knows that somebody did. */
     const blame = (error: unknown): unknown => (abort.signal.aborted && !request.signal?.aborted ? abort.signal.reason : error);
     try {
-      const body = isStream ? { body: meteredBody(request.body as AsyncIterable<Uint8Array>, meter) } : {};
+      const handleBytes = (bytes: number): void => meter.count(bytes);
+      const sent = { handleBytes, handleEnd: () => undefined, blame: (error: unknown) => error };
+      const body = isStream ? { body: countedBody(request.body as AsyncIterable<Uint8Array>, sent) } : {};
       const response = await (lane ?? https).request({ ...request, ...body, signal: abort.signal });
       openIfWorthIt();
       // An answer that is being read carries what there is to carry; one that was not begun would have to be asked for again.
       entry.bulk = request.method === 'GET';
       return {
         ...response,
-        body: meteredBody(response.body, meter, { onEnd, blame }),
+        body: countedBody(response.body, { handleBytes, handleEnd: onEnd, blame }),
         cancel() {
           onEnd();
           response.cancel();
