@@ -94,7 +94,10 @@ export interface LaneSettings {
   readonly onStream: (socket: Socket) => void;
 }
 
-/** The UDP port is bound, and its thread started, when the first lane is opened: a server that never has one pays nothing. */
+/**
+ * The UDP port is bound, and its thread started, when the first lane or ticket is asked for, and by `start` where there were tickets
+ * before: a server that never had one pays nothing.
+ */
 export function createLanes(settings: LaneSettings): Lanes {
   const { random, now, onStream, onNote, traceFolder, stallFolder } = settings;
   const open = new Map<string, { owner: string; openedMs: number; policy: LanePolicy; link: LaneLink }>();
