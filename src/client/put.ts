@@ -93,6 +93,14 @@ async function putFiles(
   const { job, flow, streams } = await opening;
   const early = await earlier;
   return await conclude(job, stop, only !== null && only.file !== null, async () => {
+    try {
+      return await work();
+    } finally {
+      await early?.drop();
+    }
+  });
+
+  async function work(): Promise<string[]> {
     const [capabilities, there, below] = await asked;
     const intoFolder = destination.endsWith('/') || sources.length > 1;
     const targets = targetsOf(sources, remote, { intoFolder, there });
@@ -113,11 +121,11 @@ async function putFiles(
       throw error;
     } finally {
       // Also after a failure: when this returns, nothing reads files or sends any more.
-      await Promise.all([walk.stop(), uploads.drained(), packs.drained(), early?.drop()]);
+      await Promise.all([walk.stop(), uploads.drained(), packs.drained()]);
       await cache.save();
     }
     return targets;
-  });
+  }
 }
 
 async function putStream(

@@ -23,8 +23,10 @@ export interface EngineApi {
   onCall: (name: string, count: number) => void | Promise<void>;
   /** Called with each piece of a body on its way, which it may damage; what it throws cuts the body there. */
   onPiece: (name: string, piece: Uint8Array) => void | Promise<void>;
-  /** Called after a call has taken effect; what it throws is what the client sees: an answer that got lost. */
-  onAnswer: (name: string, count: number) => void;
+  /** Called after a call has taken effect, and waited for; what it throws is what the client sees: an answer that got lost. */
+  onAnswer: (name: string, count: number) => void | Promise<void>;
+  /** How far away it is said to be; null: unknown. */
+  rttMs: number | null;
   /** The content at a path. */
   content(path: string): Promise<Buffer>;
 }
@@ -46,7 +48,7 @@ export function createEngineApi(store: FileStore = createMemoryStore()): EngineA
     signal?.addEventListener('abort', stop, { once: true });
     try {
       const value = await Promise.race([run(), aborted.promise]);
-      self.onAnswer(name, count);
+      await Promise.race([self.onAnswer(name, count), aborted.promise]);
       return value;
     } finally {
       signal?.removeEventListener('abort', stop);
@@ -67,7 +69,7 @@ export function createEngineApi(store: FileStore = createMemoryStore()): EngineA
   const api: Partial<Api> = {
     transport: {
       request: () => Promise.reject(new Error('not used')),
-      info: () => ({ transport: 'memory', remote: 'memory', httpVersion: '1.1', rttMs: null }),
+      info: () => ({ transport: 'memory', remote: 'memory', httpVersion: '1.1', rttMs: self.rttMs }),
       close: () => undefined,
     },
     capabilities: (options) =>
@@ -121,6 +123,7 @@ export function createEngineApi(store: FileStore = createMemoryStore()): EngineA
     onCall: () => undefined,
     onPiece: () => undefined,
     onAnswer: () => undefined,
+    rttMs: null,
     async content(path) {
       const file = await engine.open(WHO, path);
       const parts: Uint8Array[] = [];

@@ -498,3 +498,44 @@ test('an upload that the server ends with another digest has failed', async () =
   const summary = await runPut({ ...server.api, completeUpload: unsaid }, [other], '/other', options());
   assert.equal(summary.filesDone, 1, 'a digest that is not known yet is no other digest');
 });
+
+for (const refused of [false, true]) {
+  test(`far away the completion is asked for before the last blocks are answered${refused ? ', and again when that failed' : ''}`, async () => {
+    const server = createEngineApi();
+    server.rttMs = 100;
+    const file = path.join(folder(), 'film');
+    fs.writeFileSync(file, bytes(1_100_000, 7));
+    // No block is answered before somebody asks for the completion.
+    const asked = Promise.withResolvers<void>();
+    let completions = 0;
+    server.onCall = (name, count) => {
+      if (name !== 'completeUpload') return;
+      completions++;
+      asked.resolve();
+      if (refused && count === 1) throw broken();
+    };
+    server.onAnswer = async (name) => {
+      if (name === 'putBlocks') await asked.promise;
+    };
+    const summary = await runPut(server.api, [file], '/in/', options());
+    assert.equal(summary.filesDone, 1);
+    assert.deepEqual(await server.content('/in/film'), bytes(1_100_000, 7));
+    assert.equal(completions, refused ? 2 : 1);
+    assert.equal((await server.engine.getTransfer(WHO, summary.transfer)).state, 'done');
+    assert.ok(!server.calls.includes('createTransfer'), 'its transfer began with its upload');
+  });
+}
+
+test('an upload that was opened before it turned out that it cannot be is not left behind', async () => {
+  const server = createEngineApi();
+  const from = folder();
+  fs.writeFileSync(path.join(from, 'small'), bytes(10));
+  fs.writeFileSync(path.join(from, 'film'), bytes(2_000_000, 8));
+  await runPut(server.api, [path.join(from, 'small')], '/taken', options());
+  await assert.rejects(runPut(server.api, [path.join(from, 'film')], '/taken/', options()), { code: 'not_folder' });
+  assert.deepEqual(await server.engine.listUploads(WHO, { limit: 10 }), []);
+  await server.engine.makeFolder(WHO, '/folder', {});
+  const { targets } = await runPut(server.api, [path.join(from, 'film')], '/folder', options());
+  assert.deepEqual(targets, ['/folder/film']);
+  assert.deepEqual(await server.engine.listUploads(WHO, { limit: 10 }), []);
+});

@@ -23,6 +23,8 @@ export interface EarlyUpload {
 
 /** Larger files never go into packs. */
 export const EARLY_BYTES = 1024 * 1024;
+/** What is not dropped by then expires by itself. */
+const LONGEST_DROP_MS = 2000;
 
 /**
  * Null when it could not be opened: whoever opens it anew is told why, and deals with it. Rejects when the put is stopped.
@@ -60,6 +62,9 @@ export async function openEarly(
     },
     async drop() {
       if (taken || status.state === 'done') return;
+      taken = true;
+      // Also when the put was stopped.
+      const signal = AbortSignal.timeout(LONGEST_DROP_MS);
       await api.removeUpload(status.id, { epoch: status.epoch, signal }).catch(() => undefined);
     },
   };
