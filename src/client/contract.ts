@@ -26,8 +26,8 @@ export interface ClientOptions {
   /** Most connections at once. Default 16. */
   readonly connections?: number;
   /**
-   * `auto` (default) begins on HTTPS, opens a lane beside it where the server is not next door, and goes on over the faster of
-   * the two; `https` uses nothing else; `lane` fails where there is no lane.
+   * `auto` (default) begins on HTTPS, or on the lane where one opened before; opens a lane where the server is not next door, and
+   * goes on over the faster of the two; `https` uses nothing else; `lane` fails where there is no lane.
    */
   readonly transport?: 'auto' | 'https' | 'lane';
   readonly lane?: Omit<LaneWishes, 'paths'>;

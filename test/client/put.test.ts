@@ -500,7 +500,9 @@ test('an upload that the server ends with another digest has failed', async () =
 });
 
 for (const refused of [false, true]) {
-  test(`far away the completion is asked for before the last blocks are answered${refused ? ', and again when that failed' : ''}`, async () => {
+  test(`far away the completion is asked for before the last blocks are answered${refused ? ', and again when that failed' : ''}`, {
+    timeout: 30_000,
+  }, async () => {
     const server = createEngineApi();
     server.rttMs = 100;
     const file = path.join(folder(), 'film');
