@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach } from 'node:test';
-import type { Client, TransferInfo, TransferSummary } from '../client/contract.ts';
+import type { Client, LaneInfo, LanePathInfo, TransferInfo, TransferSummary } from '../client/contract.ts';
 import { type ErrorCode, HawserError } from '../core/errors.ts';
 import type { FileInfo } from '../engine/contract.ts';
 import { type MemoryShellOptions, runInMemory } from './memory-shell.ts';
@@ -76,3 +76,39 @@ export const transfer: TransferInfo = {
   ended: null,
   error: null,
 };
+
+export const lanePath = (change: Partial<LanePathInfo> = {}): LanePathInfo => ({
+  id: 0,
+  address: '192.0.2.7:40001',
+  state: 'active',
+  rttMs: 12.4,
+  sentBytes: 2000,
+  sentBytesPerSecond: 1e6,
+  sentLossRate: 0.02,
+  receivedBytes: 4_000_000,
+  receivedBytesPerSecond: 2e6,
+  receivedLossRate: 0.01,
+  ...change,
+});
+
+/** An upload over two paths, of which one is dead. */
+export const lane = (change: Partial<LaneInfo> = {}): LaneInfo => ({
+  id: 'aaaaaaaaaaaa',
+  owner: 'owner',
+  opened: '2026-11-20T12:00:00.000Z',
+  policy: 'fair',
+  limitedBy: 'application',
+  paths: [
+    lanePath(),
+    lanePath({
+      id: 1,
+      address: '192.0.2.99:40002',
+      state: 'failed',
+      rttMs: 250,
+      receivedBytes: 0,
+      receivedBytesPerSecond: 0,
+      receivedLossRate: 0,
+    }),
+  ],
+  ...change,
+});

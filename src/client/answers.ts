@@ -9,7 +9,7 @@ import type { BlocksAccepted, FileInfo, PackResult, UploadStatus, VerifyResult }
 import type { Role } from '../store/meta/contract.ts';
 import { KEY_BYTES, type Suite } from '../transport/lane/keys.ts';
 import type { LaneEndpoints, LaneGrant, LaneTicket, LaneWelcome } from './api-contract.ts';
-import type { Capabilities, TokenInfo, TransferInfo, UploadInfo } from './contract.ts';
+import type { Capabilities, LaneInfo, LanePathInfo, TokenInfo, TransferInfo, UploadInfo } from './contract.ts';
 
 /** Reads one value; `at` names it in errors. */
 export type Read<T> = (value: unknown, at: string) => T;
@@ -29,6 +29,11 @@ export const text: Read<string> = (value, at) => {
 /** Sizes and counts: whole, and exact as a JavaScript number. */
 export const count: Read<number> = (value, at) => {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw wrong(at, 'a whole number');
+  return value;
+};
+
+const measure: Read<number> = (value, at) => {
+  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw wrong(at, 'a number');
   return value;
 };
 
@@ -171,6 +176,37 @@ const laneSecret: Read<string> = (value, at) => {
   const secret = text(value, at);
   if (!isDigestHex(secret)) throw wrong(at, '32 bytes in hex');
   return secret;
+};
+
+const lanePath: Read<LanePathInfo> = (value, at) => {
+  const from = fields(value, at);
+  const measured = (name: string): number => measure(from[name], `${at}.${name}`);
+  // A server of before this was told says nothing of what it receives.
+  const arrived = (name: string): number => (from[name] === undefined ? 0 : measured(name));
+  return {
+    id: count(from.id, `${at}.id`),
+    address: orNull(text)(from.address, `${at}.address`),
+    state: text(from.state, `${at}.state`),
+    rttMs: measured('rttUs') / 1000,
+    sentBytes: measured('sentBytes'),
+    sentBytesPerSecond: measured('goodputBytesPerSecond'),
+    sentLossRate: measured('lossRate'),
+    receivedBytes: arrived('receivedBytes'),
+    receivedBytesPerSecond: arrived('arrivalBytesPerSecond'),
+    receivedLossRate: arrived('arrivalLossRate'),
+  };
+};
+
+export const laneInfo: Read<LaneInfo> = (value, at) => {
+  const from = fields(value, at);
+  return {
+    id: text(from.id, 'id'),
+    owner: text(from.owner, 'owner'),
+    opened: text(from.opened, 'opened'),
+    policy: text(from.policy, 'policy'),
+    limitedBy: orNull(text)(from.limitedBy, 'limitedBy'),
+    paths: list(lanePath)(from.paths, 'paths'),
+  };
 };
 
 const bounds: Read<{ min: number; max: number }> = (value, at) => {

@@ -8,7 +8,7 @@ import type { Overwrite } from '../store/files/contract.ts';
 import type { Priority, Role, TransferKind, TransferState } from '../store/meta/contract.ts';
 import type { Transport } from '../transport/contract.ts';
 import type { Suite } from '../transport/lane/keys.ts';
-import type { Capabilities, TokenInfo, TransferInfo, UploadInfo } from './contract.ts';
+import type { Capabilities, LaneInfo, TokenInfo, TransferInfo, UploadInfo } from './contract.ts';
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
@@ -161,6 +161,7 @@ export interface Api {
     options?: CallOptions,
   ): Promise<LaneGrant>;
   closeLane(id: string, options?: CallOptions): Promise<void>;
+  listLanes(options?: CallOptions): Promise<LaneInfo[]>;
   laneTicket(options?: CallOptions): Promise<LaneTicket & { readonly endpoints: LaneEndpoints }>;
 
   createToken(

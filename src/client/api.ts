@@ -9,7 +9,7 @@ import type { Read } from './answers.ts';
 import * as answers from './answers.ts';
 import type { Api, CallOptions, FrameBody } from './api-contract.ts';
 import { createCaller, jsonBody, query, readJson, retryAfterMs } from './call.ts';
-import type { Capabilities } from './contract.ts';
+import type { Capabilities, LaneInfo } from './contract.ts';
 
 export interface ApiOptions {
   /** Path before "/api/v1", without a slash at its end: "" or "/hawser". */
@@ -200,11 +200,15 @@ function tokenCalls(call: Caller): Part<'createToken' | 'listTokens' | 'removeTo
   };
 }
 
-function laneCalls(call: Caller): Part<'openLane' | 'closeLane' | 'laneTicket'> {
+function laneCalls(call: Caller): Part<'openLane' | 'closeLane' | 'listLanes' | 'laneTicket'> {
   return {
     openLane: (request, options) => call.json({ ...send('POST', `${V1}/lanes`, request), ...stop(options) }, answers.laneGrant),
     laneTicket: (options) => call.json({ ...send('POST', `${V1}/lanes/tickets`, {}), ...stop(options) }, answers.laneTicket),
     closeLane: (id, options) => call.nothing({ method: 'DELETE', target: `${V1}/lanes/${segment(id)}`, ...stop(options) }),
+    listLanes: (options) => {
+      const read: Read<LaneInfo[]> = (value, at) => answers.list(answers.laneInfo)(answers.fields(value, at).lanes, 'lanes');
+      return call.json({ ...get(`${V1}/lanes`), ...stop(options) }, read);
+    },
   };
 }
 

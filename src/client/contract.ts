@@ -164,6 +164,37 @@ export interface UploadInfo {
   readonly expires: string;
 }
 
+/** A lane that is open to the server, as the server's end sees it. */
+export interface LaneInfo {
+  readonly id: string;
+  /** The token's id. */
+  readonly owner: string;
+  readonly opened: string;
+  readonly policy: string;
+  /** What keeps the server from sending faster; null: nothing is known yet. */
+  readonly limitedBy: string | null;
+  readonly paths: readonly LanePathInfo[];
+}
+
+/** `sent` is from the server to the client. */
+export interface LanePathInfo {
+  readonly id: number;
+  /** Where the client is, address and port; null: it is not known, or the server is too old to say. */
+  readonly address: string | null;
+  /** `opening`, `active`, `standby`, `degraded`, `failed`. */
+  readonly state: string;
+  /** Now, queues included. */
+  readonly rttMs: number;
+  readonly sentBytes: number;
+  readonly sentBytesPerSecond: number;
+  /** Lost lately of what was sent, 0 to 1. */
+  readonly sentLossRate: number;
+  readonly receivedBytes: number;
+  readonly receivedBytesPerSecond: number;
+  /** Lost of what the client sent, since the path began, 0 to 1. */
+  readonly receivedLossRate: number;
+}
+
 export interface TokenInfo {
   readonly id: string;
   readonly name: string;
@@ -213,6 +244,8 @@ export interface Client {
   resume(id: string): Promise<TransferInfo>;
   cancel(id: string): Promise<TransferInfo>;
   listUploads(): Promise<UploadInfo[]>;
+  /** Open lanes: one's own, an administrator all. */
+  listLanes(): Promise<LaneInfo[]>;
 
   createToken(options: { name: string; role: Role; expiresSeconds?: number }): Promise<TokenInfo & { token: string }>;
   listTokens(): Promise<TokenInfo[]>;

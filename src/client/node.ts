@@ -71,6 +71,7 @@ export function createClient(options: ClientOptions): Client {
     resume: (id) => api.controlTransfer(id, 'resume'),
     cancel: (id) => api.controlTransfer(id, 'cancel'),
     listUploads: () => api.listUploads(),
+    listLanes: () => api.listLanes(),
 
     createToken: (options) => api.createToken(options),
     listTokens: () => api.listTokens(),

@@ -152,6 +152,25 @@ describe('lanes over the API', () => {
     assert.equal((await call('DELETE', `lanes/${json.id}`, 'write')).json.code, 'lane_not_found');
   });
 
+  it('tell their paths and where the client is on each, to their owner and to administrators', async () => {
+    const { json } = await open('write');
+    const link = await enter(json);
+    const transport = createLaneTransport(link, 'here');
+    const headers = { authorization: `Bearer ${tokens.write}` };
+    let [listed] = (await call('GET', 'lanes', 'write')).json.lanes;
+    // The thread tells of it some four times a second.
+    while (!listed.paths[0]?.address || listed.paths[0].receivedBytes === 0) {
+      assert.equal((await transport.request({ method: 'GET', target: '/api/v1/whoami', headers })).status, 200);
+      [listed] = (await call('GET', 'lanes', 'write')).json.lanes;
+    }
+    assert.match(listed.paths[0].address, /^127\.0\.0\.1:\d+$/);
+    assert.ok(listed.paths[0].sentBytes > 0 && listed.paths[0].rttUs > 0);
+    assert.equal((await call('GET', 'lanes', 'admin')).json.lanes.length, 1);
+    assert.deepEqual((await call('GET', 'lanes', 'read')).json.lanes, []);
+    await transport.close();
+    await call('DELETE', `lanes/${json.id}`, 'write');
+  });
+
   it('are limited for each token and in all, also for those who ask at once', async () => {
     const asked = await Promise.all(Array.from({ length: 6 }, () => open('read')));
     assert.deepEqual(asked.map(({ status }) => status).sort(), [201, 201, 201, 429, 429, 429]);

@@ -9,7 +9,7 @@ import { HawserError } from '../core/errors.ts';
 import type { LanePolicy, LaneSnapshot } from '../core/lane/contract.ts';
 import type { Principal } from '../engine/contract.ts';
 import type { Suite } from '../transport/lane/keys.ts';
-import type { LaneLink } from '../transport/lane/lane-link.ts';
+import type { LaneLink, LanePathInfo } from '../transport/lane/lane-link.ts';
 import { type LaneListener, listenLanes } from '../transport/lane/listen.ts';
 import { createHelloAnswers, type LaneKeys } from './lane-hellos.ts';
 import type { LaneTicket, TicketSource } from './lane-tickets.ts';
@@ -46,6 +46,8 @@ export interface OpenLane {
   readonly openedMs: number;
   readonly policy: LanePolicy;
   readonly snapshot: LaneSnapshot | null;
+  /** Of its paths that were open at any time: where the client is on each. */
+  readonly addresses: ReadonlyMap<number, Pick<LanePathInfo, 'host' | 'port'>>;
   /** How late the thread of the lanes was at worst, of the last ten seconds or a little more. */
   readonly lagUs: number;
 }
@@ -243,6 +245,7 @@ export function createLanes(settings: LaneSettings): Lanes {
           policy,
           peer: link.remoteAddress ?? '',
           snapshot: link.stats(),
+          addresses: link.paths,
           lagUs: link.figures()?.lagUs ?? 0,
         });
       }

@@ -25,6 +25,22 @@ describe('several paths of a lane', { concurrency: 2, skip: process.platform !==
       assert.deepEqual(seen, new Set(udp.map(({ port }) => `127.0.0.1:${port}`)));
     });
 
+    test(`${verb}: status shows each path to whom it concerns`, async (context) => {
+      const { world, server, carry } = await open(context, verb, ['--limit-rate', '1MB/s']);
+      await carry(128 * 1024);
+      let lane: Event | undefined;
+      while (lane?.paths.length !== 2) [lane] = (await world.expect(server, ['status', '--json'])).events[0]?.lanes ?? [];
+      const moved = verb === 'put' ? 'receivedBytes' : 'sentBytes';
+      for (const path of lane.paths)
+        assert.ok(path.state === 'active' && path[moved] > 0 && path.rttMs >= 20, JSON.stringify(path));
+      const text = (await world.expect(server, ['status'])).stdout.toString();
+      for (const { address } of lane.paths)
+        assert.match(text, new RegExp(`${address} +active +${verb === 'put' ? 'up' : 'down'}`));
+      const { token } = await world.client(server).createToken({ name: 'other', role: 'write' });
+      const other = await world.expect(server, ['status', '--json'], { env: { HAWSER_TOKEN: token } });
+      assert.deepEqual(other.events[0]?.lanes, []);
+    });
+
     test(`${verb}: a metered network gets nothing while another works, and everything when none does`, async (context) => {
       const { udp, direction, run, arrives } = await open(context, verb, ['--path', '127.0.0.1,127.0.0.2:metered'], 1);
       const [relay] = udp;
@@ -78,6 +94,8 @@ async function open(context: TestContext, verb: 'put' | 'get', more: readonly st
   const run = world.hawser(server, [verb, '--json', '--transport', 'lane', ...more, ...names]);
   const direction: Direction = verb === 'put' ? 'up' : 'down';
   return {
+    world,
+    server,
     udp,
     direction,
     run,

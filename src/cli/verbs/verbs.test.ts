@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Client } from '../../client/contract.ts';
 import { HawserError } from '../../core/errors.ts';
-import { entry, refuse, transfer, useCommandLine } from '../test-command-line.ts';
+import { entry, lane, refuse, transfer, useCommandLine } from '../test-command-line.ts';
 
 describe('verbs', () => {
-  const { cli, folder } = useCommandLine();
+  const { cli, environment, folder } = useCommandLine();
 
   describe('ls', () => {
     const client: Partial<Client> = {
@@ -98,6 +98,7 @@ describe('verbs', () => {
         { id: 'u1', path: '/x', size: 2048, safeBytes: 1024, transfer: 'gone', created: '', expires: '2026-11-27T12:00:00.000Z' },
         { id: 'u2', path: '/y', size: 1, safeBytes: 0, transfer: 't1', created: '', expires: '' },
       ],
+      listLanes: refuse('route_not_found'),
     };
     await cli('put a /', { put: refuse('unreachable') });
     const { shell } = await cli('status', client);
@@ -108,6 +109,22 @@ describe('verbs', () => {
     const [json] = (await cli('status --json', client)).shell.events();
     const { transfers, uploads } = json as { transfers: object[]; uploads: object[] };
     assert.deepEqual([transfers.length, uploads.length], [1, 2]);
+  });
+
+  it('status shows the paths of open lanes, in colour only on a terminal that wants it', async () => {
+    const client: Partial<Client> = {
+      listTransfers: async () => [],
+      listUploads: async () => [],
+      listLanes: async () => [lane()],
+    };
+    const { shell } = await cli('status', client);
+    assert.match(shell.out(), /^Open lanes, path by path:\nLANE .*\n.* active .*\n.* failed .*\n$/);
+    const red = /\x1b\[31mfailed\x1b\[39m/;
+    assert.match((await cli('status', client, { terminal: true })).shell.out(), red);
+    const env = { ...environment(), NO_COLOR: '1' };
+    assert.doesNotMatch((await cli('status', client, { terminal: true, env })).shell.out(), /\x1b/);
+    const [json] = (await cli('status --json', client)).shell.events();
+    assert.deepEqual(json?.lanes, [lane()]);
   });
 
   it('history shows what ended, newest first', async () => {

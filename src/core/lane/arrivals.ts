@@ -3,6 +3,7 @@
  * replay window of those packets.
  */
 import { type AckSource, MAX_ACK_SAMPLES } from './ack-frame.ts';
+import { ArrivalRate } from './arrival-rate.ts';
 import { DATA_PACKET_BYTES, IP_UDP_BYTES, PACKET_LOG_SIZE, type Us } from './contract.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import { CONTROL_OVERHEAD_BYTES } from './frames.ts';
@@ -21,6 +22,7 @@ export class Arrivals implements AckSource {
   receivedTotal = 0;
   /** The path's least round trip, as far as this end knows it. Sets the pace of ACKs. */
   minRttUs: Us = 100_000;
+  readonly rate = new ArrivalRate();
   private readonly window = new ReplayWindow(PACKET_LOG_SIZE);
   private requestedIntervalUs: Us = 0;
   private sequence = 0;
@@ -78,7 +80,9 @@ export class Arrivals implements AckSource {
     if (!this.window.accept(packetNumber)) return this.window.isOld(packetNumber) ? 'old' : 'duplicate';
     this.receivedTotal++;
     if (this.newPackets++ === 0) this.firstNewUs = nowUs;
-    this.newBytes += (packet.datagramBytes ?? DATA_PACKET_BYTES) + IP_UDP_BYTES;
+    const wireBytes = (packet.datagramBytes ?? DATA_PACKET_BYTES) + IP_UDP_BYTES;
+    this.newBytes += wireBytes;
+    this.rate.handleArrival(nowUs, wireBytes);
     if (packetNumber < this.newsFrom) this.newsFrom = packetNumber;
     if (packetNumber > largestBefore) this.sample(packetNumber, nowUs);
     if (packet.ackNow || nowUs - this.lastArrivalUs >= SILENCE_US) this.atOnce = true;

@@ -180,6 +180,12 @@ export interface PathSnapshot {
   readonly sentPackets: number;
   readonly sentBytes: number;
   readonly receivedPackets: number;
+  readonly receivedBytes: number;
+  /** Data packets that come in, on the wire: over the last second, and the most that came in a tenth of one. */
+  readonly arrivalBytesPerSecond: number;
+  readonly arrivalPeakBytesPerSecond: number;
+  /** Of what the peer sent, since the path began. */
+  readonly arrivalLossRate: number;
   readonly lostPackets: number;
   readonly mode: string;
   /** Goodput over what the path can carry, 0 to 1. */

@@ -61,8 +61,16 @@ function pathSnapshot(nowUs: Us, path: Path, paths: readonly Path[]): PathSnapsh
     sentPackets: path.sentPackets,
     sentBytes: path.sentBytes,
     receivedPackets: path.receivedPackets,
+    receivedBytes: path.receivedBytes,
+    arrivalBytesPerSecond: path.arrivals.rate.bytesPerSecond(nowUs),
+    arrivalPeakBytesPerSecond: path.arrivals.rate.peakBytesPerSecond,
+    // The numbers that a sender leaves out on purpose are no losses.
+    arrivalLossRate: Math.max(0, path.arrivals.lossRate - SKIPPED_SHARE),
     lostPackets: path.lostPackets,
     mode: controller.mode,
     efficiency: limit > 0 ? Math.min(1, controller.goodputBytesPerSecond / limit) : 0,
   };
 }
+
+/** Of the packet numbers; see Path.handleSent. */
+const SKIPPED_SHARE = 1 / 1000;

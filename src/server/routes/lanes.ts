@@ -1,4 +1,5 @@
 /** Lanes: the UDP transport's keys are handed out here, over the authenticated TLS connection. */
+import { isIPv6 } from 'node:net';
 import { HawserError } from '../../core/errors.ts';
 import { laneRequest } from '../lane-hellos.ts';
 import { ticketForm } from '../lane-tickets.ts';
@@ -74,7 +75,11 @@ function offered(lanes: RouteContext['lanes']): NonNullable<RouteContext['lanes'
   );
 }
 
-function laneForm({ id, owner, peer, openedMs, policy, snapshot, lagUs }: OpenLane) {
+function laneForm({ id, owner, peer, openedMs, policy, snapshot, addresses, lagUs }: OpenLane) {
+  const addressOf = (path: number): string | null => {
+    const found = addresses.get(path);
+    return found ? `${isIPv6(found.host) ? `[${found.host}]` : found.host}:${found.port}` : null;
+  };
   return {
     id,
     owner,
@@ -86,6 +91,6 @@ function laneForm({ id, owner, peer, openedMs, policy, snapshot, lagUs }: OpenLa
     receivedBytes: snapshot?.receivedBytes ?? 0,
     lagUs: Math.round(lagUs),
     symbols: snapshot?.symbols ?? null,
-    paths: [...(snapshot?.paths ?? [])],
+    paths: (snapshot?.paths ?? []).map((path) => ({ ...path, address: addressOf(path.id) })),
   };
 }

@@ -173,9 +173,13 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
   /** The host's: something about this lane. */
   handleMessage(message: FromThread): void {
     switch (message.op) {
-      case 'address':
-        this.remote = { host: message.host, port: message.port };
+      case 'address': {
+        const { pathId, host, port } = message;
+        const known = this.paths.get(pathId);
+        if (known) this.paths.set(pathId, { ...known, host, port });
+        this.remote = { host, port };
         break;
+      }
       case 'path': {
         const { pathId, state, host, port } = message;
         const info = { state, host, port };
