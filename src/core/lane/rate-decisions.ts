@@ -46,13 +46,15 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
   const unsure = !loss.known && m.loss > 0.02;
   // The train's packets were spread by the bottleneck to its own rate: that is the capacity, in one step. Of a train that lost
   // more than can be explained, what arrived is proven.
-  if (state.mode === 'ramp') {
+  const endsRamp = state.mode === 'ramp';
+  if (endsRamp) {
     const proven = unsure || e.excess ? m.deliveryRate : Math.max(e.throughput, 0.8 * rate);
     state.rate = Math.min(rate * interval.gain, 0.98 * proven);
     if (unsure) return { plan: STEADY, verdict: 'unsure' };
   } else if (!e.excess && e.throughput > 1.08 * rate) state.rate = Math.min(rate * interval.gain, e.throughput * 0.98);
   state.mode = 'cruise';
   state.trainGain = CRUISE_GAIN;
+  if (endsRamp && !state.isJittery && m.loss <= expectedLoss + e.margin) return { plan: secondLook(state), verdict: 'fail' };
   state.failTrain();
   if (e.excess) state.suspect(e.nowUs, referenceOf(state, e));
   return { plan: STEADY, verdict: 'fail' };
@@ -323,6 +325,16 @@ export function resumePlan(state: RateState, rate: number): Plan | null {
   return { kind: 'train', gain: trainRate / state.rate, lengthUs, minPackets: LEAST_RESUME_PACKETS };
 }
 
+/**
+ * The ramp ends with a train of a few milliseconds. If a busy machine held it up, there is more than it showed: another one looks at
+ * once, so short that it adds little to a queue.
+ */
+function secondLook(state: RateState): Plan {
+  const packetsUs = (16 * state.packetBytes * 1e6) / (LOOK_GAIN * state.rate);
+  const lengthUs = Math.max(LOOK_US, packetsUs, 4 * Math.max(state.jitterUs, state.sampleGapUs));
+  return { kind: 'train', gain: LOOK_GAIN, lengthUs: Math.min(lengthUs, Math.max(state.srttUs, LOOK_US)) };
+}
+
 /** A train that stays below the cap; a step of a few percent up to it needs none. */
 export function trainToCap(state: RateState, cap: number): Plan {
   const gain = cap / state.rate;
@@ -348,6 +360,8 @@ const RESUME_US = 12_000;
 const LEAST_RESUME_PACKETS = 16;
 /** Four times what may be sent without knowing anything. */
 const MOST_RESUME_PACKETS = 128;
+const LOOK_GAIN = 2;
+const LOOK_US = 8000;
 const LONG_QUEUE_US = 10_000;
 /** A queue that no target explains: half the throughput until it is gone. */
 const BLOATED_US = 250_000;
