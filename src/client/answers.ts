@@ -169,7 +169,8 @@ const ticketOf: Read<LaneTicket> = (value, at) => {
   const from = fields(value, at);
   const expiresMs = Date.parse(text(from.expires, `${at}.expires`));
   if (Number.isNaN(expiresMs)) throw wrong(`${at}.expires`, 'a time');
-  return { ticket: text(from.ticket, `${at}.ticket`), secret: laneSecret(from.secret, `${at}.secret`), expiresMs };
+  const takesReceived = from.takes !== undefined && list(text)(from.takes, `${at}.takes`).includes('received');
+  return { ticket: text(from.ticket, `${at}.ticket`), secret: laneSecret(from.secret, `${at}.secret`), expiresMs, takesReceived };
 };
 
 const laneSecret: Read<string> = (value, at) => {

@@ -37,6 +37,8 @@ export interface LaneTicket {
   readonly secret: string;
   /** Milliseconds since 1970. */
   readonly expiresMs: number;
+  /** The server takes `received` in a request for a lane; an older one refuses what it does not know. */
+  readonly takesReceived: boolean;
 }
 
 /** What a welcome grants (docs/protocol/lane.md); its keys are not in it. */
@@ -157,7 +159,14 @@ export interface Api {
   remove(path: string, query: { recursive: boolean }, options?: CallOptions): Promise<void>;
 
   openLane(
-    request: { clientRandom: string; policy: LanePolicy['kind']; bytesPerSecond?: number; redundant?: boolean; paths: number },
+    request: {
+      clientRandom: string;
+      policy: LanePolicy['kind'];
+      bytesPerSecond?: number;
+      redundant?: boolean;
+      paths: number;
+      received?: { bytesPerSecond: number; rttUs: number };
+    },
     options?: CallOptions,
   ): Promise<LaneGrant>;
   closeLane(id: string, options?: CallOptions): Promise<void>;

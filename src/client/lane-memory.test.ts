@@ -10,7 +10,13 @@ after(() => rmSync(root, { recursive: true, force: true }));
 
 let folders = 0;
 const folder = (): string => join(root, String(folders++));
-const ticket = { ticket: 'dGlja2V0', secret: 'ab'.repeat(32), expiresMs: 2000, endpoints: [{ host: null, port: 7420 }] };
+const ticket = {
+  ticket: 'dGlja2V0',
+  secret: 'ab'.repeat(32),
+  expiresMs: 2000,
+  takesReceived: true,
+  endpoints: [{ host: null, port: 7420 }],
+};
 const clock = { ms: 1000 };
 const open = (state: string, identity: unknown[] = ['https://h:1', 'token']) => openLaneMemory(state, identity, () => clock.ms);
 
@@ -56,6 +62,16 @@ describe('what is remembered of lanes', () => {
     memory.forget();
   });
 
+  it('can be read where an earlier version wrote it', () => {
+    const state = folder();
+    open(state).learn({ ...ticket, rttMs: 40 });
+    const file = join(state, 'lanes', readdirSync(join(state, 'lanes'))[0]!);
+    const { takesReceived: _, received: __, ...older } = JSON.parse(readFileSync(file, 'utf8'));
+    writeFileSync(file, JSON.stringify(older));
+    const { rttMs, takesReceived, received } = open(state).known ?? {};
+    assert.deepEqual([rttMs, takesReceived, received], [40, false, null]);
+  });
+
   it('is not believed when it is damaged', () => {
     const state = folder();
     open(state).learn({ ...ticket, rttMs: 40 });
@@ -69,7 +85,8 @@ describe('what is remembered of lanes', () => {
       { version: 2 },
       { ticket: 7 },
     ];
-    for (const damage of [...damages, { reached: { bytesPerSecond: 0, rttMs: 1, atMs: 1 } }]) {
+    const rate = { bytesPerSecond: 0, rttMs: 1, atMs: 1 };
+    for (const damage of [...damages, { takesReceived: 1 }, { reached: rate }, { received: rate }]) {
       writeFileSync(file, JSON.stringify({ ...whole, ...damage }));
       assert.equal(open(state).known, null, JSON.stringify(damage));
     }

@@ -14,9 +14,18 @@ export interface KnownLane extends LaneTicket {
   /** Least round trip that was seen; null: none yet. */
   readonly rttMs: number | null;
   /** What the last lane reached, and when; null: it never moved enough to tell. */
-  readonly reached: { readonly bytesPerSecond: number; readonly rttMs: number; readonly atMs: number } | null;
+  readonly reached: ReachedRate | null;
+  /** The same of what it received: it is for the server, which sends that. */
+  readonly received: ReachedRate | null;
   /** The last one did open. */
   readonly worked: boolean;
+}
+
+/** On the wire. */
+export interface ReachedRate {
+  readonly bytesPerSecond: number;
+  readonly rttMs: number;
+  readonly atMs: number;
 }
 
 export interface LaneMemory {
@@ -63,8 +72,10 @@ export function openLaneMemory(folder: string, identity: readonly unknown[], now
 
 function readKnown(file: string): KnownLane | null {
   try {
-    const value = JSON.parse(readFileSync(file, 'utf8'));
-    return value.version === VERSION && isKnown(value) ? value : null;
+    const { version, ...value } = JSON.parse(readFileSync(file, 'utf8'));
+    // What is not in a file of an earlier day is not known.
+    const known = { ...NOTHING, ...value };
+    return version === VERSION && isKnown(known) ? known : null;
   } catch {
     return null;
   }
@@ -72,7 +83,7 @@ function readKnown(file: string): KnownLane | null {
 
 /** It was written by us, unless a disk or a curious hand changed it. */
 function isKnown(value: KnownLane): boolean {
-  const { ticket, secret, expiresMs, endpoints, rttMs, reached, worked } = value;
+  const { ticket, secret, expiresMs, takesReceived, endpoints, rttMs, reached, received, worked } = value;
   return (
     typeof ticket === 'string' &&
     ticket !== '' &&
@@ -82,13 +93,26 @@ function isKnown(value: KnownLane): boolean {
     endpoints.length > 0 &&
     endpoints.every(({ host, port }) => (host === null || typeof host === 'string') && Number.isInteger(port)) &&
     isPositiveOrNull(rttMs) &&
-    (reached === null || (isPositive(reached.bytesPerSecond) && isPositive(reached.rttMs) && isPositive(reached.atMs))) &&
+    [reached, received].every(isRateOrNull) &&
+    typeof takesReceived === 'boolean' &&
     typeof worked === 'boolean'
   );
 }
 
 const isPositive = (value: unknown): boolean => typeof value === 'number' && value > 0 && Number.isFinite(value);
+const isRateOrNull = (rate: ReachedRate | null): boolean =>
+  rate === null || (isPositive(rate.bytesPerSecond) && isPositive(rate.rttMs) && isPositive(rate.atMs));
 const isPositiveOrNull = (value: unknown): boolean => value === null || isPositive(value);
 
-const NOTHING = { ticket: '', secret: '', expiresMs: 0, endpoints: [], rttMs: null, reached: null, worked: false };
+const NOTHING = {
+  ticket: '',
+  secret: '',
+  expiresMs: 0,
+  takesReceived: false,
+  endpoints: [],
+  rttMs: null,
+  reached: null,
+  received: null,
+  worked: false,
+};
 const VERSION = 1;

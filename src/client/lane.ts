@@ -7,7 +7,7 @@ import type { LocalPath } from '../transport/local-paths.ts';
 import * as answers from './answers.ts';
 import type { Api, LaneEndpoints } from './api-contract.ts';
 import { hedged } from './hedge.ts';
-import type { LaneMemory } from './lane-memory.ts';
+import type { LaneMemory, ReachedRate } from './lane-memory.ts';
 
 export interface LaneWishes {
   readonly policy?: LanePolicy;
@@ -48,8 +48,18 @@ export async function openLane(
   const parts = loadParts();
   parts.catch(() => undefined);
   const context = { api, server, wishes, local, parts, memory, signal };
-  const lane = (await openWithTicket(context)) ?? (await (memory?.known ? openEither(context) : openOverHttps(context)));
+  const lane = await openAnyWay({ ...context, received: receivedHint(memory) }).catch((error: unknown) => {
+    // A server that was put back to an older version refuses what its tickets no longer offer.
+    const isHint = error instanceof HawserError && error.code === 'request_invalid' && receivedHint(memory) !== null;
+    if (!isHint) throw error;
+    memory?.learn({ takesReceived: false });
+    return openAnyWay({ ...context, received: null });
+  });
   return memory ? remembering(lane, memory, wishes) : lane;
+}
+
+async function openAnyWay(context: Context): Promise<LaneTransport> {
+  return (await openWithTicket(context)) ?? (await (context.memory?.known ? openEither(context) : openOverHttps(context)));
 }
 
 interface Context {
@@ -60,6 +70,8 @@ interface Context {
   readonly parts: ReturnType<typeof loadParts>;
   readonly memory: LaneMemory | null;
   readonly signal: AbortSignal | undefined;
+  /** What the server is told, so that it need not begin from nothing. */
+  readonly received: ReturnType<typeof receivedHint>;
 }
 
 /**
@@ -95,11 +107,11 @@ async function openEither(context: Context): Promise<LaneTransport> {
 
 /** Null: there is no ticket, or nobody answers to it in `mostMs`. */
 async function openWithTicket(context: Context, mostMs = MOST_HELLO_MS): Promise<LaneTransport | null> {
-  const { server, wishes, parts, memory, signal } = context;
+  const { server, wishes, parts, memory, signal, received } = context;
   const known = memory?.known;
   if (!memory || !known) return null;
   const { greetServer, createHello, createLaneTransport } = await parts;
-  const hello = createHello(Buffer.from(known.ticket, 'base64url'), Buffer.from(known.secret, 'hex'), request(wishes));
+  const hello = createHello(Buffer.from(known.ticket, 'base64url'), Buffer.from(known.secret, 'hex'), request(wishes, received));
   const { rttMs } = known;
   try {
     const link = await greetServer({
@@ -123,12 +135,12 @@ async function openWithTicket(context: Context, mostMs = MOST_HELLO_MS): Promise
 }
 
 async function openOverHttps(context: Context): Promise<LaneTransport> {
-  const { api, server, wishes, parts, memory, signal } = context;
+  const { api, server, wishes, parts, memory, signal, received } = context;
   const clientRandom = randomBytes(32);
   const [grant, { openClientLane, createLaneTransport }] = await Promise.all([
     // Over TCP the first packets decide: one that is lost costs a second, and several at the wrong moment ten.
     hedged(
-      (stop) => api.openLane({ clientRandom: clientRandom.toString('hex'), ...request(wishes) }, { signal: stop }),
+      (stop) => api.openLane({ clientRandom: clientRandom.toString('hex'), ...request(wishes, received) }, { signal: stop }),
       { everyMs: HEDGE_MS, most: MOST_ASKINGS, signal },
       ({ id }) => api.closeLane(id).catch(() => undefined),
     ),
@@ -159,7 +171,7 @@ async function openOverHttps(context: Context): Promise<LaneTransport> {
 }
 
 /** What is asked for, in either way. */
-function request({ policy = FAIR, redundant }: LaneWishes) {
+function request({ policy = FAIR, redundant }: LaneWishes, received: Context['received']) {
   const { kind } = policy;
   // How many there will be hangs on the server's addresses, too.
   return {
@@ -167,8 +179,20 @@ function request({ policy = FAIR, redundant }: LaneWishes) {
     ...(kind === 'fixed' ? { bytesPerSecond: policy.bytesPerSecond } : {}),
     ...(redundant ? { redundant } : {}),
     paths: MOST_PATHS,
+    ...(received ? { received } : {}),
   };
 }
+
+/** Null: there is nothing that would help the server, or it does not want to know. */
+function receivedHint(memory: LaneMemory | null): { bytesPerSecond: number; rttUs: number } | null {
+  const known = memory?.known;
+  if (!known?.takesReceived || !isFresh(known.received)) return null;
+  const { bytesPerSecond, rttMs } = known.received;
+  const within = (value: number, most: number): number => Math.round(Math.min(Math.max(value, 1), most));
+  return { bytesPerSecond: Math.max(1000, within(bytesPerSecond, 12.5e9)), rttUs: within(rttMs * 1000, 60e6) };
+}
+
+const isFresh = (rate: ReachedRate | null): rate is ReachedRate => rate !== null && Date.now() - rate.atMs < REMEMBERED_MS;
 
 function lanePart({ policy = FAIR, capBytesPerSecond, redundant, traceFile, stallFolder }: LaneWishes) {
   return {
@@ -181,30 +205,33 @@ function lanePart({ policy = FAIR, capBytesPerSecond, redundant, traceFile, stal
 }
 
 function common({ server, local, memory, signal }: Context, endpoints: LaneEndpoints) {
-  const reached = memory?.known?.reached;
+  const { reached = null } = memory?.known ?? {};
   return {
     endpoints: endpoints.map(({ host, port }) => ({ host: host ?? server.host, port })),
     ...(signal ? { signal } : {}),
     ...(local.length > 0 ? { local } : {}),
-    ...(reached && Date.now() - reached.atMs < REMEMBERED_MS
-      ? { cachedBytesPerSecond: reached.bytesPerSecond, cachedRttMs: reached.rttMs }
-      : {}),
+    ...(isFresh(reached) ? { cachedBytesPerSecond: reached.bytesPerSecond, cachedRttMs: reached.rttMs } : {}),
   };
 }
 
-/** When the lane ends: how far away the server was and, when there was enough to send to tell, what it reached. */
+/** When the lane ends: how far away the server was and, when enough was moved to tell, what it reached, either way. */
 function remembering(lane: LaneTransport, memory: LaneMemory, { policy = FAIR, capBytesPerSecond }: LaneWishes): LaneTransport {
   return {
     ...lane,
     close(reason) {
       const { lane: snapshot, rttMs } = lane.info();
       const path = snapshot?.paths[0];
-      const isMeasured = capBytesPerSecond === undefined && policy.kind === 'fair' && path?.state === 'active';
-      const reached =
-        isMeasured && rttMs !== null && path.sentBytes > TELLING_BYTES
-          ? { reached: { bytesPerSecond: Math.round(path.rateBytesPerSecond), rttMs, atMs: Date.now() } }
-          : {};
-      if (rttMs !== null) memory.learn({ rttMs, ...reached });
+      if (rttMs !== null) {
+        const isMeasured = policy.kind === 'fair' && path?.state === 'active';
+        const rate = (bytesPerSecond: number) => ({ bytesPerSecond: Math.round(bytesPerSecond), rttMs, atMs: Date.now() });
+        const sent = isMeasured && capBytesPerSecond === undefined && path.sentBytes > TELLING_BYTES;
+        const received = isMeasured && path.receivedBytes > TELLING_BYTES;
+        memory.learn({
+          rttMs,
+          ...(sent ? { reached: rate(path.rateBytesPerSecond) } : {}),
+          ...(received ? { received: rate(path.arrivalPeakBytesPerSecond) } : {}),
+        });
+      }
       return lane.close(reason);
     },
   };

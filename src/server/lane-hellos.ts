@@ -81,8 +81,8 @@ export function createHelloAnswers(context: {
 
 /** Of the fields that a request has, over HTTPS or in a hello. Throws request_invalid. */
 export function laneRequest(asked: Static<typeof LaneHello>, clientRandom: Uint8Array): LaneRequest {
-  const { suites = ['aes-128-gcm'], policy = 'fair', bytesPerSecond, redundant = false, paths = 1 } = asked;
-  return { clientRandom, suites, policy: policyOf(policy, bytesPerSecond), redundant, paths };
+  const { suites = ['aes-128-gcm'], policy = 'fair', bytesPerSecond, redundant = false, paths = 1, received } = asked;
+  return { clientRandom, suites, policy: policyOf(policy, bytesPerSecond), redundant, paths, ...(received ? { received } : {}) };
 }
 
 function policyOf(kind: LanePolicy['kind'], bytesPerSecond: number | undefined): LanePolicy {

@@ -36,6 +36,7 @@ export function ticketForm({ ticket, secret, expiresMs }: LaneTicket) {
     ticket: Buffer.from(ticket).toString('base64url'),
     secret: Buffer.from(secret).toString('hex'),
     expires: new Date(expiresMs).toISOString(),
+    takes: ['received'],
   };
 }
 

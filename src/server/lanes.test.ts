@@ -13,6 +13,7 @@ import type { Role } from '../store/meta/contract.ts';
 import { createMemoryMeta } from '../store/meta/memory.ts';
 import { createHello, setAttempt } from '../transport/lane/hello.ts';
 import type { Suite } from '../transport/lane/keys.ts';
+import type { LaneLink } from '../transport/lane/lane-link.ts';
 import { greetServer, openClientLane } from '../transport/lane/open.ts';
 import { laneThread } from '../transport/lane/worker-host.ts';
 import { createLaneTransport } from '../transport/lane-transport.ts';
@@ -126,6 +127,10 @@ describe('lanes over the API', () => {
       { clientRandom, policy: 'fast' },
       { clientRandom, suites: [] },
       { clientRandom, paths: 0 },
+      { clientRandom, received: 1e6 },
+      { clientRandom, received: { bytesPerSecond: 1e6 } },
+      { clientRandom, received: { bytesPerSecond: 1e6, rttUs: 0 } },
+      { clientRandom, received: { bytesPerSecond: 1e12, rttUs: 1000 } },
     ])
       assert.equal((await call('POST', 'lanes', 'read', body)).status, 400, JSON.stringify(body));
   });
@@ -324,8 +329,17 @@ describe('tickets', () => {
     const headers = { authorization: `Bearer ${tokens.write}` };
     assert.equal((await transport.request({ ...request, headers })).status, 200);
     await transport.close();
-    const next = await greet(said.ticket);
-    await next.link.close();
+    await leave((await greet(said.ticket)).link);
+  });
+
+  it('say what a request may tell of the lane before, and it may', async () => {
+    const { json } = await call('POST', 'lanes/tickets', 'write');
+    assert.deepEqual(json.takes, ['received']);
+    const received = { bytesPerSecond: 12_500_000, rttUs: 100_000 };
+    await leave((await greet(json, { received })).link);
+    const { status, json: grant } = await open('write', { received });
+    assert.deepEqual([status, grant.ticket.takes], [201, ['received']]);
+    await call('DELETE', `lanes/${grant.id}`, 'write');
   });
 
   it('say why there is no lane to those who have one', async () => {
@@ -348,8 +362,7 @@ describe('tickets', () => {
     nowMs += 31 * DAY_MS;
     await assert.rejects(greet(json, {}, 300), silence);
     nowMs -= 31 * DAY_MS;
-    const { link } = await greet(json);
-    await link.close();
+    await leave((await greet(json)).link);
   });
 
   it('lead to one lane however often the hello comes', async () => {
@@ -380,6 +393,12 @@ describe('tickets', () => {
     await call('DELETE', `lanes/${read[0]}`, 'admin');
   });
 });
+
+/** Closes it, and is sure that the server has it no more: its thread hears of that in its own time. */
+async function leave(link: LaneLink): Promise<void> {
+  await link.close();
+  await call('DELETE', `lanes/${link.laneId}`, 'admin');
+}
 
 async function createOther(): Promise<{ token: string; id: string }> {
   const { token, record } = await auth.createToken({ name: 'short', role: 'read', expiresMs: null });

@@ -22,6 +22,8 @@ export interface LaneRequest {
   /** This end, too, sends so that the loss of one path delays nothing. Default false. */
   readonly redundant?: boolean;
   readonly paths: number;
+  /** What the client says that it received at on its last lane: a hint, of somebody who may lie. */
+  readonly received?: { readonly bytesPerSecond: number; readonly rttUs: number };
 }
 
 export interface LaneGrant {
@@ -199,6 +201,7 @@ export function createLanes(settings: LaneSettings): Lanes {
       peer: principal.id,
       ...(keys === undefined ? {} : { provenAddress: keys.from }),
       ...(settings.capBytesPerSecond === undefined ? {} : { capBytesPerSecond: settings.capBytesPerSecond }),
+      ...hintOf(request, settings.capBytesPerSecond),
       ...(traceFolder === undefined ? {} : { traceFile: join(traceFolder, `${fileTime(now())}-${id}.sqlog`) }),
       ...(stallFolder === undefined ? {} : { stallFolder }),
     });
@@ -265,6 +268,15 @@ export function createLanes(settings: LaneSettings): Lanes {
       await (await listening?.catch(() => null))?.close();
     },
   };
+}
+
+/**
+ * Half of it is tried once, in a train that is bounded whatever is said (docs/design/lane.md). A rate that is commanded needs no hint,
+ * and who wants to stay in the background begins there.
+ */
+function hintOf({ policy, received }: LaneRequest, mostBytesPerSecond = Number.POSITIVE_INFINITY) {
+  if (!received || policy.kind === 'fixed' || policy.kind === 'background') return {};
+  return { cachedBytesPerSecond: Math.min(received.bytesPerSecond, mostBytesPerSecond), cachedRttMs: received.rttUs / 1000 };
 }
 
 /** A time as part of a file's name, which may have no colon everywhere. */

@@ -260,6 +260,18 @@ const laneWishes = {
   /** Both ends shall send so that the loss of a path delays nothing. */
   redundant: Type.Optional(Type.Boolean()),
   paths: Type.Optional(Type.Integer({ minimum: 1, maximum: 8 })),
+  received: Type.Optional(
+    Type.Object(
+      {
+        bytesPerSecond: Type.Integer({ minimum: 1000, maximum: 12_500_000_000 }),
+        rttUs: Type.Integer({ minimum: 1, maximum: 60_000_000 }),
+      },
+      {
+        ...strict,
+        description: 'What the client received at, on the wire, when it last had a lane to here, and the round trip then.',
+      },
+    ),
+  ),
 };
 export const LaneBody = Type.Object({ clientRandom: Hex32, ...laneWishes }, strict);
 
@@ -272,6 +284,7 @@ const ticketFields = {
   ticket: Type.String({ description: 'For the server alone, base64url.' }),
   secret: Hex32,
   expires: Time,
+  takes: Type.Array(Type.String(), { description: 'What a request for a lane may have, beside what it always could.' }),
 };
 export const LaneTicketAnswer = Type.Object({ ...ticketFields, endpoints: LaneEndpointList });
 

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { createHttpTransport } from '../../src/transport/https.ts';
@@ -123,9 +124,12 @@ describe('the lane', { concurrency: 4 }, () => {
       const journey = await open(context, verb);
       const { world, server, udp, direction } = journey;
       const run = start(journey, [...LANE, '--limit-rate', '4MB/s']);
+      await udp.passed(direction, MIB);
+      // However long it takes to pause it, it cannot be over.
+      udp.weather.dark = { up: true, down: true };
       const { transfer } = await run.event(({ event }) => event === 'start');
-      await run.event(({ event, bytesDone }) => event === 'progress' && bytesDone > 0);
       await world.expect(server, ['pause', transfer]);
+      udp.weather.dark = { up: false, down: false };
       await run.event(({ event, code }) => event === 'notice' && code === 'transfer_paused');
       await world.expect(server, ['resume', transfer]);
       const ended = await arrives(journey, 'lane', run);
@@ -192,6 +196,26 @@ describe('the lane', { concurrency: 4 }, () => {
     writeContent(journey.source, SIZE, 4);
     await arrives(journey, 'lane', startFar(journey, relay, LANE));
     assert.equal(relay.accepted, accepted);
+  });
+
+  test('get: the server is told what the last one received at', async (context) => {
+    const traces = mkdtempSync(join(tmpdir(), 'hawser-lane-told-'));
+    context.after(() => rmSync(traces, { recursive: true }));
+    const journey = await open(context, 'get', { serve: ['--lane-trace', traces] });
+    const lanes = journey.world.path('home', '.local', 'state', 'hawser', 'lanes');
+    let remembered: number | undefined;
+    for (let times = 1; times <= 2; times++) {
+      await arrives(journey, 'lane', start(journey, LANE));
+      rmSync(journey.target);
+      const names = readdirSync(traces).sort();
+      assert.equal(names.length, times);
+      const told = /"path:remembered","data":\{"path":0,"bytesPerSecond":(\d+),/.exec(
+        readFileSync(join(traces, names.at(-1)!), 'utf8'),
+      );
+      assert.equal(told ? Number(told[1]) : undefined, remembered);
+      remembered = JSON.parse(readFileSync(join(lanes, readdirSync(lanes)[0]!), 'utf8')).received.bytesPerSecond;
+      assert.ok(remembered! > 0);
+    }
   });
 
   test('a lane that is expected and does not open: HTTPS does it', async (context) => {

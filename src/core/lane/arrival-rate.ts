@@ -34,7 +34,8 @@ export class ArrivalRate {
 
   /** The most that came in a tenth of a second, of the last hundred in which anything did. */
   get peakBytesPerSecond(): number {
-    return (Math.max(this.peakBytes, this.peakBytesBefore) * 1e6) / WINDOW_US;
+    const current = this.newest < 0 ? 0 : (this.bytes[this.newest % SLOTS] as number);
+    return (Math.max(this.peakBytes, this.peakBytesBefore, current) * 1e6) / WINDOW_US;
   }
 
   private endWindow(): void {

@@ -1,7 +1,7 @@
 /** A client's sockets: one for each route, and of the routes of a path those that the first answer did not come by are closed. */
 import type { Us } from '../../core/lane/contract.ts';
 import { type PeerAddress, peerAddress } from './address.ts';
-import type { DrivenLane } from './driven-lane.ts';
+import { type DrivenLane, rememberedRate } from './driven-lane.ts';
 import type { HelloRoutes } from './hello-routes.ts';
 import type { DatagramPort } from './port.ts';
 import type { FromThread, Route, ToThread } from './thread-messages.ts';
@@ -108,13 +108,11 @@ export class ClientRoutes {
 
   private addPath(route: Route, port: DatagramPort, address: PeerAddress, more: { rttUs?: Us; opened?: true }): void {
     const { pathId, metered } = route;
-    const { cachedBytesPerSecond, cachedRttMs } = this.message;
     this.driven.addPath(this.environment.nowUs(), pathId, port, address, {
       validated: true,
       ...(metered ? { standby: true } : {}),
       ...more,
-      ...(cachedBytesPerSecond === null ? {} : { cachedBytesPerSecond }),
-      ...(cachedRttMs === null ? {} : { cachedRttUs: cachedRttMs * 1000 }),
+      ...rememberedRate(this.message),
     });
   }
 

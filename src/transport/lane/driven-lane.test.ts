@@ -5,6 +5,7 @@ import {
   HEADER_BYTES,
   type Lane,
   type LaneEvent,
+  type PathOptions,
   type ReceivedPacket,
   TAG_BYTES,
   type Transmit,
@@ -58,9 +59,10 @@ class ScriptedLane {
     return this.events.shift() ?? null;
   }
 
-  addPath(nowUs: number, pathId: number, { validated }: { validated: boolean }): void {
+  addPath(nowUs: number, pathId: number, { validated, cachedBytesPerSecond, cachedRttUs }: PathOptions): void {
     this.times.push(nowUs);
-    this.calls.push(`path ${pathId}${validated ? ' validated' : ''}`);
+    const remembered = cachedBytesPerSecond === undefined ? '' : ` ${cachedBytesPerSecond} at ${cachedRttUs}`;
+    this.calls.push(`path ${pathId}${validated ? ' validated' : ''}${remembered}`);
   }
 
   close(_nowUs: number, reason: string): void {
@@ -140,6 +142,17 @@ describe('a driven lane', () => {
     const [c] = server.send({ packetNumber: 3 });
     assert.ok(client.receive(c!.bytes));
     assert.deepEqual(client.lane.calls, ['path 0 validated', 'data 0/3 packet 3 37']);
+  });
+
+  it('tells its first path, and no other, what the client says of an earlier lane', () => {
+    const { client, server } = pair();
+    server.driven.remembered = { cachedBytesPerSecond: 5e6, cachedRttUs: 40_000 };
+    client.driven.addPath(0, 1, port, home, { validated: true });
+    for (const pathId of [1, 0]) assert.ok(server.receive(client.send({ pathId, packetNumber: 0 })[0]!.bytes));
+    assert.deepEqual(
+      server.lane.calls.filter((call) => call.startsWith('path')),
+      ['path 1', 'path 0 5000000 at 40000'],
+    );
   });
 
   it('is changed by no packet with any bit changed', () => {

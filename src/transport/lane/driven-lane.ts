@@ -31,6 +31,22 @@ export interface DrivenPath {
   readonly sendIdLow: number;
 }
 
+export type RememberedRate = Pick<PathOptions, 'cachedBytesPerSecond' | 'cachedRttUs'>;
+
+/** As messages have it. */
+export function rememberedRate({
+  cachedBytesPerSecond,
+  cachedRttMs,
+}: {
+  readonly cachedBytesPerSecond: number | null;
+  readonly cachedRttMs: number | null;
+}): RememberedRate {
+  return {
+    ...(cachedBytesPerSecond === null ? {} : { cachedBytesPerSecond }),
+    ...(cachedRttMs === null ? {} : { cachedRttUs: cachedRttMs * 1000 }),
+  };
+}
+
 export interface DrivenLaneOptions {
   /** Names the lane between the threads. */
   readonly key: number;
@@ -68,6 +84,8 @@ export class DrivenLane {
   opened = false;
   /** A server's: the client has shown that it is there, before its first packet. */
   provenAddress: PeerAddress | null = null;
+  /** A server's: what the client says of an earlier lane, for the first path alone. */
+  remembered: RememberedRate = {};
   /** The Lane said that it is closed; what it still sends is its farewell. */
   closed = false;
   receivedDatagrams = 0;
@@ -134,6 +152,9 @@ export class DrivenLane {
       sendIdLow: low,
     };
     this.paths.set(pathId, path);
+    const { cachedBytesPerSecond: bytesPerSecond, cachedRttUs: rttUs } = options;
+    if (bytesPerSecond !== undefined)
+      this.trace.add(nowUs, { name: 'path:remembered', data: { path: pathId, bytesPerSecond, rttUs } });
     this.lane.addPath(this.advance(nowUs), pathId, options);
     return path;
   }
@@ -173,6 +194,7 @@ export class DrivenLane {
     const arrivedUs = this.advance(datagram.arrivedUs);
     path ??= this.addPath(arrivedUs, pathId, port, datagram.source, {
       validated: this.provenAddress?.equals(datagram.source) ?? false,
+      ...(pathId === 0 ? this.remembered : {}),
     });
     const newest = packetNumber > largest;
     if (isControl) path.control.accept(packetNumber);

@@ -42,6 +42,9 @@ export type HelloSender = Uint32Array;
 export interface ServerLaneParameters extends LaneParameters {
   /** Where the hello came from that asked for it. */
   readonly provenAddress?: HelloSender;
+  /** What an earlier lane of the same client reached, this way, and the round trip that it had. */
+  readonly cachedBytesPerSecond?: number;
+  readonly cachedRttMs?: number;
   /** Who asks, for the limit of lanes of one: an account or an address. Default: no limit but that of all lanes. */
   readonly peer?: string;
 }
@@ -130,8 +133,16 @@ export async function listenLanes(options: ListenLanesOptions): Promise<LaneList
         onClosed?.(laneId, reason);
       });
       host.add(key, link);
-      const { provenAddress = null } = parameters;
-      host.post({ op: 'accept', lane: key, listener, parameters: parametersOf(parameters), provenAddress });
+      const { provenAddress = null, cachedBytesPerSecond = null, cachedRttMs = null } = parameters;
+      host.post({
+        op: 'accept',
+        lane: key,
+        listener,
+        parameters: parametersOf(parameters),
+        provenAddress,
+        cachedBytesPerSecond,
+        cachedRttMs,
+      });
       return link;
     },
     remove(laneId, reason = 'removed') {

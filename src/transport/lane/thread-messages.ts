@@ -63,6 +63,8 @@ export type ToThread =
       readonly parameters: LaneParameters;
       /** Where a hello came from whose answer holds the keys: packets from there prove that it arrived. */
       readonly provenAddress: Uint32Array | null;
+      readonly cachedBytesPerSecond: number | null;
+      readonly cachedRttMs: number | null;
     }
   /** A datagram as it is, in answer to a hello. */
   | {

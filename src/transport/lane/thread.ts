@@ -6,7 +6,7 @@ import { newHeader, readHeader } from '../../core/lane/wire.ts';
 import { PeerAddress } from './address.ts';
 import { ClientRoutes } from './client-routes.ts';
 import { ConnectionIds } from './connection-ids.ts';
-import { DrivenLane } from './driven-lane.ts';
+import { DrivenLane, rememberedRate } from './driven-lane.ts';
 import { HelloGate } from './hello-gate.ts';
 import { HelloRoutes } from './hello-routes.ts';
 import { linuxSockets, NativePoller } from './linux-sockets.ts';
@@ -305,6 +305,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
         const { provenAddress } = message;
         const driven = makeLane(message.lane, 'server', message.parameters);
         if (provenAddress) driven.provenAddress = new PeerAddress(provenAddress);
+        driven.remembered = rememberedRate(message);
         break;
       }
       case 'answer':

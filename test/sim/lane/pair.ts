@@ -22,6 +22,7 @@ export interface PairOptions {
   readonly scheduler?: Scheduler;
   /** Of the client's end of each path. */
   readonly clientPath?: Partial<PathOptions>;
+  readonly serverPath?: Partial<PathOptions>;
   /** The server begins as real ones do, who know nothing of the round trip. */
   readonly serverGuesses?: boolean;
 }
@@ -183,7 +184,7 @@ export class LanePair {
       const rttUs = this.client.out[id]!.options.delayUs + this.server.out[id]!.options.delayUs;
       const known = options.serverGuesses ? {} : { rttUs };
       this.client.lane.addPath(this.client.host.clockUs, id, { validated: true, rttUs, ...options.clientPath });
-      this.server.lane.addPath(this.server.host.clockUs, id, { validated: false, ...known });
+      this.server.lane.addPath(this.server.host.clockUs, id, { validated: false, ...known, ...options.serverPath });
     }
     this.client.pump();
   }
