@@ -1,5 +1,6 @@
 /** Starts the lane's thread and talks with it. One thread serves every lane of the process. */
 import module from 'node:module';
+import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { HawserError } from '../../core/errors.ts';
 import type { LaneLink } from './lane-link.ts';
@@ -33,8 +34,10 @@ export function laneThread(): ThreadHost {
 /** A thread of its own. `laneModule` is the URL of a module that exports `createLane`: the tests have another. */
 export function startThread(laneModule: string = LANE_MODULE): ThreadHost & { stop(): Promise<void> } {
   const worker = new Worker(WORKER_FILE, {
-    workerData: { laneModule, compileCache: module.getCompileCacheDir?.() },
+    workerData: { laneModule },
     name: 'hawser-lane',
+    // Else the thread reads its code anew; TypeScript it would also have to strip, for which Node loads 15 MB.
+    env: { ...process.env, ...cacheOfCode() },
     // Options of the process may be none for a thread (--input-type), and it needs none.
     execArgv: [],
     // What lives there lives for a packet or for the lane: more room would only be filled before it is swept.
@@ -128,9 +131,16 @@ export function startThread(laneModule: string = LANE_MODULE): ThreadHost & { st
   };
 }
 
+/** Of code that is compiled, for a thread: the process's own, if it has one. */
+function cacheOfCode(): { NODE_COMPILE_CACHE?: string } {
+  const folder = module.getCompileCacheDir?.();
+  // That folder is of this version of Node, and lies in the one that the thread is to be told.
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: dirname(folder) };
+}
+
 let shared: ReturnType<typeof startThread> | null = null;
 
 /** Beside this file, under the names that they have there (they are .js in a built package). */
 const EXTENSION = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-const WORKER_FILE = new URL(`./worker${EXTENSION}`, import.meta.url);
+const WORKER_FILE = new URL(`./worker-main${EXTENSION}`, import.meta.url);
 const LANE_MODULE = new URL(`../../core/lane/connection${EXTENSION}`, import.meta.url).href;
