@@ -1,5 +1,5 @@
 /** Carries the bytes of streams between lanes and the main thread. */
-import type { LaneEvent } from '../../core/lane/contract.ts';
+import type { LaneEvent, Us } from '../../core/lane/contract.ts';
 import type { DrivenLane } from './driven-lane.ts';
 import {
   ABANDON,
@@ -27,6 +27,10 @@ export class StreamRelay {
   private readonly post: (message: FromThread, transfer: ArrayBuffer[]) => void;
   private readonly fail: (driven: DrivenLane, error: unknown) => void;
   private readonly queue = new ItemQueue();
+  /** Of the queue: bytes that came or went, whether somebody waits for any of it, and since when it is held. */
+  private heldBytes = 0;
+  private urgent = false;
+  private heldSinceUs: Us = Infinity;
 
   constructor(
     lanes: ReadonlyMap<number, DrivenLane>,
@@ -86,10 +90,19 @@ export class StreamRelay {
       if (event.type === 'end' || event.type === 'reset') driven.abandoned.delete(id);
       return;
     }
-    if (event.type === 'data') this.queue.addBytes(DATA, driven.key, id, ownBytes(event.bytes, event.exclusive));
-    else if (event.type === 'free') this.giveBack(driven, event.memory);
-    else if (event.type === 'sent') this.queue.add(SENT, driven.key, id, event.bytes);
-    else this.queue.add(EVENTS[event.type], driven.key, id, 0);
+    if (event.type === 'free') this.giveBack(driven, event.memory);
+    else if (event.type === 'sent') {
+      this.heldBytes += event.bytes;
+      this.queue.add(SENT, driven.key, id, event.bytes);
+    } else if (event.type === 'data') {
+      this.heldBytes += event.bytes.length;
+      // What is short may be a request, an answer or the end of one.
+      this.urgent ||= event.bytes.length < BULK_BYTES;
+      this.queue.addBytes(DATA, driven.key, id, ownBytes(event.bytes, event.exclusive));
+    } else {
+      this.urgent = true;
+      this.queue.add(EVENTS[event.type], driven.key, id, 0);
+    }
   }
 
   private giveBack(driven: DrivenLane, { buffer }: Uint8Array): void {
@@ -98,8 +111,17 @@ export class StreamRelay {
       this.queue.addBytes(FREE, driven.key, 0, new Uint8Array(buffer));
   }
 
-  flush(): void {
+  /** Tells the main thread, or lets content wait for more of it: waking that thread costs more than a block. Returns when it is due. */
+  flush(nowUs: Us, atOnce: boolean): Us {
+    if (this.queue.empty) return Infinity;
+    if (this.heldSinceUs === Infinity) this.heldSinceUs = nowUs;
+    const untilUs = this.heldSinceUs + LONGEST_HOLD_US;
+    if (!atOnce && !this.urgent && this.heldBytes < MOST_HELD_BYTES && nowUs < untilUs) return untilUs;
+    this.heldBytes = 0;
+    this.urgent = false;
+    this.heldSinceUs = Infinity;
     this.queue.flush(this.post);
+    return Infinity;
   }
 }
 
@@ -111,4 +133,9 @@ function ownBytes(bytes: Uint8Array, exclusive: boolean): Uint8Array<ArrayBuffer
   return new Uint8Array(bytes);
 }
 
+/** No full block of a fast path is smaller. */
+const BULK_BYTES = 64 * 1024;
+/** A quarter of what a socket writes ahead (lane-socket.ts), and little against the credit of a stream. */
+const MOST_HELD_BYTES = 256 * 1024;
+const LONGEST_HOLD_US = 20_000;
 const EVENTS = { stream: STREAM, end: ENDED, reset: WAS_RESET } as const;

@@ -152,12 +152,12 @@ class Gathering {
 /** Turns of the event loop cost as much as the system calls of a round; it has one in so many rounds, and when it has to do. */
 const MOST_ROUNDS = 16;
 const PERIOD_US = 4000;
-const GATHERED = 20;
+const GATHERED = 40;
 const LEAST_GATHER_US = 250;
-/** What is sent at once makes a queue of as much. */
-const MOST_GATHER_OUT_US = 2000;
+/** What is sent at once makes a queue of as much; the pacer saves up no more without being asked. */
+const MOST_GATHER_OUT_US = 4000;
 /** The kernel notes when datagrams came, so that only the acknowledgement waits, and that is due every 5 ms or more. */
-const MOST_GATHER_IN_US = 4000;
+const MOST_GATHER_IN_US = 5000;
 /** Less than 40 Mbit/s: no work worth saving. */
 const SPARSE_US = 250;
 const LONGEST_TIMER_MS = 1000;

@@ -138,7 +138,8 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
     gate.transmit(now, batch);
     batch.flush();
     result.bulkOut = batch.takeBulk();
-    relay.flush();
+    // What came before a farewell is told before it.
+    result.wakeUs = Math.min(result.wakeUs, relay.flush(now, farewells.length > 0));
     // Whoever waits for this may end the process, so that the last word to the peer goes first.
     for (const farewell of farewells.splice(0)) post(farewell);
     return result;
