@@ -62,11 +62,9 @@ export class Arrivals implements AckSource {
     return this.largest < LEAST_LOSS_PACKETS ? 0 : 1 - this.receivedTotal / (this.largest + 1);
   }
 
-  /** What the peer asked for, or else a sixteenth of the round trip between 5 and 10 ms. */
+  /** What the peer asked for, or else an eighth of the round trip between 5 and 16 ms. */
   get ackIntervalUs(): Us {
-    return this.requestedIntervalUs > 0
-      ? this.requestedIntervalUs
-      : Math.max(LEAST_INTERVAL_US, Math.min(this.minRttUs / 16, MOST_INTERVAL_US));
+    return this.requestedIntervalUs > 0 ? this.requestedIntervalUs : ownIntervalUs(this.minRttUs);
   }
 
   /** The peer's ACK_FREQUENCY, held between 1 and 250 ms; 0 goes back to this end's own rule. */
@@ -194,11 +192,17 @@ export class Arrivals implements AckSource {
   }
 }
 
+/** How often a receiver acknowledges that was not asked for more or less. */
+export function ownIntervalUs(minRttUs: Us): Us {
+  return Math.max(LEAST_INTERVAL_US, Math.min(minRttUs / 8, MOST_INTERVAL_US));
+}
+
 /** How many ACKs tell of a packet: at 30 % loss of ACKs, all of eight are lost in 7 of 100 000 cases. Seven before the present one. */
 const ACKS_THAT_TELL = 7;
 const LEAST_LOSS_PACKETS = 50;
 const LEAST_INTERVAL_US = 5_000;
-const MOST_INTERVAL_US = 10_000;
+/** As many milliseconds as an ACK has new samples. */
+const MOST_INTERVAL_US = 16_000;
 const MOST_REQUESTED_US = 250_000;
 /** No two ACKs closer than this, whatever the peer asks for. */
 const ACK_SPACING_US = 1_000;

@@ -68,8 +68,6 @@ export class Control {
   private readonly dues = new Map<number, Dues>();
   private stateUs: Us = Infinity;
   private lastStateUs: Us = 0;
-  private toldCredit = 0;
-  private creditUs: Us = Infinity;
   private lagMs = 0;
   /** The number of a ping has its kind in the lowest two bits. */
   private pings = 0;
@@ -160,7 +158,7 @@ export class Control {
     if (this.closing) return nowUs;
     let next = Infinity;
     for (const path of paths) next = Math.min(next, this.pathDueUs(path), this.keepAliveUs(path));
-    if (bestOf(paths)) next = Math.min(next, this.stateUs, this.creditUs, this.streamCreditUs(nowUs));
+    if (bestOf(paths)) next = Math.min(next, this.stateUs, this.streamCreditUs(nowUs));
     return Math.max(next, nowUs);
   }
 
@@ -168,8 +166,7 @@ export class Control {
   poll(nowUs: Us, paths: readonly Path[], transmit: Transmit, out: Uint8Array): boolean {
     if (paths.length === 0) return false;
     if (this.closing) return this.pollClose(paths, transmit, out);
-    if (this.environment.blocksIn.credit > this.toldCredit) this.creditUs = Math.min(this.creditUs, nowUs + CREDIT_US);
-    const common = nowUs >= Math.min(this.stateUs, this.creditUs, this.streamCreditUs(nowUs));
+    const common = nowUs >= Math.min(this.stateUs, this.streamCreditUs(nowUs));
     for (const path of paths) if (nowUs >= this.pathDueUs(path)) return this.write(nowUs, path, transmit, out);
     const best = common ? bestOf(paths) : null;
     return best !== null && this.write(nowUs, best, transmit, out);
@@ -202,10 +199,8 @@ export class Control {
     if (path.standby) writer.pathStatus(path.id, 'standby');
     // Also when it has nothing new: the one before may be lost, and on a path that is hardly ever up so are all after the news.
     if (path.arrivals.writeAck(writer, path.id, nowUs, this.lagMs)) this.lagMs = 0;
-    if (blocksIn.credit > 0 && writer.credit(blocksIn.credit)) {
-      this.toldCredit = blocksIn.credit;
-      this.creditUs = Infinity;
-    }
+    // It only rises when data comes, and of that an ACK tells soon.
+    if (blocksIn.credit > 0) writer.credit(blocksIn.credit);
     streamsIn.tellCredits((id, offset) => writer.streamCredit(id, offset));
     if (nowUs >= this.stateUs) this.writeState(nowUs);
     // A greeting also pays for what the server may answer before the address is proven.
@@ -423,7 +418,6 @@ const CHALLENGE_BYTES = 64;
 const MIN_STATE_US = 25_000;
 const MAX_SILENT_STATE_US = 233_000;
 const LAST_STATE_US = 2_000;
-const CREDIT_US = 5_000;
 const MIN_CHALLENGE_US = 50_000;
 const KEEP_ALIVE_US = 15_000_000;
 /** Bursts of loss that are counted in packets only end when some are sent. */

@@ -2,6 +2,7 @@
  * What rate control knows of a path, in one place: the decisions (rate-decisions.ts, rate-competition.ts) read and change it, the
  * controller (rate-controller.ts) feeds it.
  */
+import { ownIntervalUs } from './arrivals.ts';
 import type { LanePolicy, Us } from './contract.ts';
 import { LossBaseline, LossPool } from './rate-loss.ts';
 import type { Measurement } from './rate-measure.ts';
@@ -168,7 +169,7 @@ export class RateState {
       this.srttUs += (rttUs - this.srttUs) / 10;
       this.minRttUs = Math.min(this.minRttUs, rttUs);
     }
-    this.ackIntervalUs = Math.min(10_000, Math.max(5000, this.minRttUs / 16));
+    this.ackIntervalUs = ownIntervalUs(this.minRttUs);
   }
 
   baseUs(nowUs: Us): Us {
