@@ -245,6 +245,10 @@ class LaneMachine implements Lane {
     return false;
   }
 
+  get expectsMore(): boolean {
+    return this.blocksIn.hasIncomplete;
+  }
+
   pollEvent(): LaneEvent | null {
     return this.events.shift() ?? null;
   }

@@ -58,6 +58,8 @@ export interface Lane {
   /** Writes the next packet's plaintext into `out` (1400 bytes) and fills `transmit`; false when nothing is to be sent now. */
   pollTransmit(nowUs: Us, out: Uint8Array): boolean;
   readonly transmit: Transmit;
+  /** Of some block only a part has come: the rest is on its way. */
+  readonly expectsMore: boolean;
   pollEvent(): LaneEvent | null;
 
   addPath(nowUs: Us, pathId: number, options: PathOptions): void;

@@ -9,12 +9,14 @@ const MS = 1000;
 const BLOCK_BYTES = 131_840;
 
 describe('what the relay tells the main thread', () => {
-  const driven = { key: 1, abandoned: new Set<number>() } as unknown as DrivenLane;
+  const lane = { expectsMore: true };
+  const driven = { key: 1, lane, abandoned: new Set<number>() } as unknown as DrivenLane;
   let told: number[][];
   let relay: StreamRelay;
 
   beforeEach(() => {
     told = [];
+    lane.expectsMore = true;
     const post = (message: FromThread): void => {
       const { items } = message as Extract<FromThread, { op: 'streams' }>;
       told.push(items.filter((_, i) => i % ITEM_VALUES === 0) as number[]);
@@ -56,6 +58,9 @@ describe('what the relay tells the main thread', () => {
     relay.flush(0, false);
     happen(data(BLOCK_BYTES));
     relay.flush(0, true);
-    assert.deepEqual(told, [[DATA, DATA], [DATA, ENDED], [DATA]]);
+    lane.expectsMore = false;
+    happen(data(BLOCK_BYTES));
+    relay.flush(0, false);
+    assert.deepEqual(told, [[DATA, DATA], [DATA, ENDED], [DATA], [DATA]]);
   });
 });

@@ -96,8 +96,8 @@ export class StreamRelay {
       this.queue.add(SENT, driven.key, id, event.bytes);
     } else if (event.type === 'data') {
       this.heldBytes += event.bytes.length;
-      // What is short may be a request, an answer or the end of one.
-      this.urgent ||= event.bytes.length < BULK_BYTES;
+      // What is short may be a request or an answer, and what nothing follows the end of one.
+      this.urgent ||= event.bytes.length < BULK_BYTES || !driven.lane.expectsMore;
       this.queue.addBytes(DATA, driven.key, id, ownBytes(event.bytes, event.exclusive));
     } else {
       this.urgent = true;
