@@ -99,6 +99,8 @@ export interface Api {
       begin?: { source: string; destination: string; priority?: Priority };
       overwrite?: Overwrite;
       digest?: string;
+      /** For a new upload, so that blocks can be sent to it in the same round trip. The answer says whether it is the one. */
+      id?: string;
     },
     options?: CallOptions,
   ): Promise<Omit<UploadStatus, 'createdMs' | 'expiresMs'>>;
@@ -110,7 +112,8 @@ export interface Api {
     epoch: number,
     body: AsyncIterable<Uint8Array>,
     contentLength: number | undefined,
-    options?: CallOptions,
+    /** `whenBegun`: the request that begins the upload is on its way, too. */
+    options?: CallOptions & { whenBegun?: boolean },
   ): Promise<BlocksAccepted>;
   completeUpload(
     id: string,

@@ -98,7 +98,7 @@ function uploadCalls(
       call.json(
         {
           method: 'PUT',
-          target: at(id, `/blocks${params({ epoch })}`),
+          target: at(id, `/blocks${params({ epoch, whenBegun: options?.whenBegun })}`),
           headers: { 'content-type': BLOCKS },
           body,
           ...(contentLength === undefined ? {} : { contentLength }),

@@ -34,6 +34,8 @@ export interface UploadRequest {
   readonly transfer?: string;
   readonly overwrite?: Overwrite;
   readonly digest?: string;
+  /** For a new upload, chosen by the client: 20 characters as of `randomId`. Another one is given when it is taken. */
+  readonly id?: string;
 }
 
 export interface UploadStatus {
@@ -156,6 +158,7 @@ export interface Engine {
   /**
    * Reads block frames until the source ends; resolves when all of them are safe. What was whole before an error is kept.
    * `onInterrupted` is called when the source is to stop at once, with the reason: a newer client, a cancel, a shutdown.
+   * `whenBegun`: an upload that is not there yet is waited for, 3 s at most.
    */
   receiveBlocks(
     who: Principal,
@@ -163,6 +166,7 @@ export interface Engine {
     epoch: number,
     body: ByteSource,
     onInterrupted?: (why: HawserError) => void,
+    options?: { whenBegun?: boolean },
   ): Promise<BlocksAccepted>;
   completeUpload(
     who: Principal,

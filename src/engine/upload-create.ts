@@ -10,13 +10,16 @@ import type { FileInfo, Principal, UploadRequest, UploadStatus } from './contrac
 import { fileInfo } from './file-info.ts';
 import type { OpenUploads, UploadContext } from './open-uploads.ts';
 import { permit } from './permission.ts';
+import type { Begun } from './upload-begun.ts';
 import { UploadSession } from './upload-session.ts';
 import { statusInPlace, unknownUpload, uploadStatus } from './upload-status.ts';
 
-export function createUploadCreation(context: UploadContext, open: OpenUploads) {
+export function createUploadCreation(context: UploadContext, open: OpenUploads, begun: Begun) {
   const { files, meta, clock, random, inFlight } = context;
   /** Creations of the same path go one after the other, or two clients would make two uploads of one file. */
   const creating = new Map<string, Promise<unknown>>();
+  /** Ids that clients chose, of uploads that are just being made. */
+  const chosen = new Set<string>();
 
   async function create(who: Principal, request: UploadRequest): Promise<UploadStatus> {
     permit(who, 'write');
@@ -52,9 +55,21 @@ export function createUploadCreation(context: UploadContext, open: OpenUploads) 
     const found = await meta.findUpload(path, who.id);
     if (found?.state === 'receiving') return await takeOver(who, found, request);
 
+    const { id } = request;
+    if (id === undefined || chosen.has(id) || (await meta.getUpload(id)))
+      return await begin(who, path, request, randomId(random, 20));
+    chosen.add(id);
+    try {
+      return await begin(who, path, request, id);
+    } finally {
+      chosen.delete(id);
+    }
+  }
+
+  async function begin(who: Principal, path: string, request: UploadRequest, id: string): Promise<UploadStatus> {
     const now = clock.now();
     const record: UploadRecord = {
-      id: randomId(random, 20),
+      id,
       transfer: request.transfer ?? null,
       owner: who.id,
       path,
@@ -90,6 +105,7 @@ export function createUploadCreation(context: UploadContext, open: OpenUploads) 
       opened.frontier.handleWritten(0, Math.ceil((record.size ?? 0) / record.blockBytes));
     }
     await open.add(opened);
+    begun.handleBegun(id);
     return uploadStatus(record, opened, { resumed: false });
   }
 

@@ -8,10 +8,11 @@ import type { BlocksAccepted, ByteSource, Principal } from './contract.ts';
 import type { OpenUploads, UploadContext } from './open-uploads.ts';
 import { permit } from './permission.ts';
 import { pour } from './pour.ts';
+import type { Begun } from './upload-begun.ts';
 import type { UploadSession } from './upload-session.ts';
 import { loadUpload, unknownUpload } from './upload-status.ts';
 
-export function createReceiving(context: UploadContext, open: OpenUploads) {
+export function createReceiving(context: UploadContext, open: OpenUploads, begun: Begun) {
   const { meta, inFlight } = context;
   const pools = createBufferPools();
   /** Of all requests, in bytes: handed to the disk and not yet written. */
@@ -23,9 +24,11 @@ export function createReceiving(context: UploadContext, open: OpenUploads) {
     epoch: number,
     body: ByteSource,
     onInterrupted: (why: HawserError) => void = () => undefined,
+    { whenBegun = false }: { whenBegun?: boolean } = {},
   ): Promise<BlocksAccepted> {
     permit(who, 'write');
     inFlight.checkOpen();
+    if (whenBegun && (await meta.getUpload(id)) === null) await begun.until(id);
     const record = await loadUpload(meta, who, id);
     if (record.state !== 'receiving') throw unknownUpload(id);
     const gate = await context.transfers().admit(who, record.transfer ?? undefined);

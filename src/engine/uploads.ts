@@ -9,6 +9,7 @@ import { BlockMap } from './block-map.ts';
 import type { Principal, UploadStatus } from './contract.ts';
 import { createOpenUploads, type UploadContext } from './open-uploads.ts';
 import { owns, permit } from './permission.ts';
+import { createBegun } from './upload-begun.ts';
 import { createCompletion } from './upload-complete.ts';
 import { createUploadCreation } from './upload-create.ts';
 import { createReceiving } from './upload-receive.ts';
@@ -19,8 +20,9 @@ export type Uploads = ReturnType<typeof createUploads>;
 export function createUploads(context: UploadContext) {
   const { files, meta, clock, inFlight } = context;
   const open = createOpenUploads(context);
-  const create = createUploadCreation(context, open);
-  const receive = createReceiving(context, open);
+  const begun = createBegun(clock);
+  const create = createUploadCreation(context, open, begun);
+  const receive = createReceiving(context, open, begun);
   const { complete, recoverPublish } = createCompletion(context, open);
 
   async function drop(record: UploadRecord): Promise<void> {

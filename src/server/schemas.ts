@@ -122,6 +122,8 @@ export const UploadBody = Type.Object(
     begin: Type.Optional(Type.Object({ source: Words, destination: Words, priority: Type.Optional(Priority) }, strict)),
     overwrite: Type.Optional(Overwrite),
     digest: Type.Optional(Digest),
+    /** For a new upload, so that blocks can be sent to it in the same round trip. Another one is given when it is taken. */
+    id: Type.Optional(Type.String({ pattern: '^[a-z2-7]{20}$' })),
     makeParents: Type.Optional(Type.Literal(true)),
   },
   strict,
@@ -144,7 +146,8 @@ export const UploadAnswer = Type.Object({
 });
 export const UploadsQuery = Type.Object({ limit: Type.Optional(Limit), after: Type.Optional(Id) }, strict);
 export const UploadsAnswer = Type.Object({ uploads: Type.Array(UploadAnswer), next: nullable(Type.String()) });
-export const BlocksQuery = Type.Object({ epoch: Count }, strict);
+/** `whenBegun`: an upload that is not there yet is waited for. */
+export const BlocksQuery = Type.Object({ epoch: Count, whenBegun: Type.Optional(Type.Boolean()) }, strict);
 export const DropQuery = Type.Object({ epoch: Type.Optional(Count) }, strict);
 export const BlocksAnswer = Type.Object({ accepted: Count, safeBytes: Count });
 export const CompleteBody = Type.Object(

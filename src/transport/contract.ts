@@ -42,7 +42,10 @@ export interface PathInfo {
   readonly remote: string;
   readonly httpVersion: string;
   readonly tls?: { readonly version: string; readonly cipher: string; readonly group: string; readonly fingerprint: string };
-  /** Smallest round trip seen: of a TCP connect, or of the lane's packets; null before the first connection. */
+  /**
+   * Smallest round trip seen: of a TCP connect, or of the lane's packets. Before the first connection what it was the last time, or
+   * null.
+   */
   readonly rttMs: number | null;
   /** The networks of this machine that HTTPS uses, when they were chosen. */
   readonly paths?: readonly NetworkPath[];

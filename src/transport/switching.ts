@@ -146,7 +146,9 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
       const lane = laneOnly ? keeper.lane : laneToUse();
       if (lane) return lane.info();
       const { refused } = keeper;
-      return refused === null ? https.info() : { ...https.info(), laneRefused: refused };
+      const info = https.info();
+      const { rttMs } = info;
+      return { ...info, rttMs: rttMs ?? expectedRttMs, ...(refused === null ? {} : { laneRefused: refused }) };
     },
     prepare() {
       wanted = true;

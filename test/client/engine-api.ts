@@ -105,7 +105,9 @@ export function createEngineApi(store: FileStore = createMemoryStore()): EngineA
       }),
     uploadDigests: (id, options) => call('uploadDigests', options?.signal, () => engine.uploadDigests(WHO, id)),
     putBlocks: (id, epoch, source, _length, options) =>
-      call('putBlocks', options?.signal, () => engine.receiveBlocks(WHO, id, epoch, body('putBlocks', source))),
+      call('putBlocks', options?.signal, () =>
+        engine.receiveBlocks(WHO, id, epoch, body('putBlocks', source), undefined, { whenBegun: options?.whenBegun ?? false }),
+      ),
     completeUpload: (id, request, options) =>
       call('completeUpload', options?.signal, () => engine.completeUpload(WHO, id, request)),
     removeUpload: (id, options) => call('removeUpload', options?.signal, () => engine.removeUpload(WHO, id, options?.epoch)),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { after, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import type { Api } from '../../src/client/api-contract.ts';
 import type { TransferEvent, TransferOptions } from '../../src/client/contract.ts';
 import { runPut } from '../../src/client/put.ts';
@@ -527,6 +527,57 @@ for (const refused of [false, true]) {
     assert.ok(!server.calls.includes('createTransfer'), 'its transfer began with its upload');
   });
 }
+
+describe('far away the first blocks leave with the request that begins the upload', () => {
+  const SIZE = 3_000_000;
+
+  async function world(change: (server: ReturnType<typeof createEngineApi>) => void | Promise<void>) {
+    const server = createEngineApi();
+    server.rttMs = 100;
+    const file = path.join(folder(), 'film');
+    fs.writeFileSync(file, bytes(SIZE, 11));
+    await change(server);
+    const summary = await runPut(server.api, [file], '/in/', options());
+    assert.equal(summary.filesDone, 1);
+    assert.deepEqual(await server.content('/in/film'), bytes(SIZE, 11));
+    assert.deepEqual(await server.engine.listUploads(WHO, { limit: 10 }), []);
+    return { server, summary };
+  }
+
+  test('and wait there for it', { timeout: 30_000 }, async () => {
+    const left = Promise.withResolvers<void>();
+    const { summary } = await world((server) => {
+      server.onCall = async (name) => {
+        if (name === 'putBlocks') left.resolve();
+        // Were they sent afterwards, this would never end.
+        if (name === 'createUpload') await left.promise;
+      };
+    });
+    assert.equal(summary.bytesSent, SIZE);
+  });
+
+  test('and go again when they were lost, or damaged', async () => {
+    for (const fault of ['lost', 'damaged'] as const) {
+      const { server } = await world((server) => {
+        server.onCall = (name, count) => {
+          if (fault === 'lost' && name === 'putBlocks' && count === 1) throw broken();
+        };
+        let pieces = 0;
+        server.onPiece = (_name, piece) => {
+          if (fault === 'damaged' && pieces++ === 0) piece[1000]! ^= 1;
+        };
+      });
+      assert.ok(server.calls.filter((name) => name === 'putBlocks').length > 1, fault);
+    }
+  });
+
+  test('and are let go when an unfinished upload goes on', async () => {
+    await world(async ({ engine }) => {
+      const half = await engine.createUpload(WHO, { path: '/in/film', size: SIZE });
+      assert.equal(half.resumed, false);
+    });
+  });
+});
 
 test('an upload that was opened before it turned out that it cannot be is not left behind', async () => {
   const server = createEngineApi();

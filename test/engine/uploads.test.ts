@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { HawserError } from '../../src/core/errors.ts';
 import { decodeDigestRecords } from '../../src/core/wire/digest-records.ts';
+import { systemClock } from '../../src/engine/clock.ts';
+import type { UploadStatus } from '../../src/engine/contract.ts';
 import { createMemoryMeta } from '../../src/store/meta/memory.ts';
-import { body, content, digestOf, frame, frames, OTHER, openEngine, READER, refusal, send, WRITER } from './fixture.ts';
+import { ADMIN, body, content, digestOf, frame, frames, OTHER, openEngine, READER, refusal, send, WRITER } from './fixture.ts';
 
 const BLOCK = 65536;
 
@@ -324,6 +326,44 @@ describe('uploads', () => {
     await assert.rejects(receiving, refusal('shutting_down'));
     assert.deepEqual((await engine.getUpload(WRITER, upload.id)).safe, [[0, BLOCK]]);
     await assert.rejects(engine.createUpload(WRITER, { path: '/b', size: 1 }), refusal('shutting_down'));
+  });
+
+  it('lets blocks wait for the request that begins their upload, and for no other', async (t) => {
+    let late: () => void = () => undefined;
+    const after = (_ms: number, callback: () => void) => {
+      late = callback;
+      return () => undefined;
+    };
+    const { engine } = await openEngine(t, { clock: { now: Date.now, sleep: systemClock.sleep, after } });
+    const bytes = content(3 * BLOCK);
+    const id = 'abcdefghij2345672345';
+    const blocks = { blockBytes: BLOCK } as UploadStatus;
+    const early = engine.receiveBlocks(WRITER, id, 1, body(...frames(bytes, blocks)), undefined, { whenBegun: true });
+    const strange = engine.receiveBlocks(OTHER, id, 1, body(...frames(bytes, blocks)), undefined, { whenBegun: true });
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: bytes.length, id });
+    assert.equal(upload.id, id);
+    assert.equal((await early).safeBytes, bytes.length);
+    await assert.rejects(strange, refusal('upload_not_found'));
+    const done = await engine.completeUpload(WRITER, id, { epoch: 1, size: bytes.length, digest: digestOf(bytes) });
+    assert.ok(done.done);
+    // An id that is in use is nobody else's, also for its owner; and an unfinished upload keeps its own.
+    const other = await engine.createUpload(OTHER, { path: '/b', size: 10, id: 'bbbbbbbbbbbbbbbbbbbb' });
+    const [first, second] = await Promise.all([
+      engine.createUpload(WRITER, { path: '/c', size: 10, id: other.id }),
+      engine.createUpload(WRITER, { path: '/d', size: 10, id: 'cccccccccccccccccccc' }),
+      engine.createUpload(WRITER, { path: '/e', size: 10, id: 'cccccccccccccccccccc' }),
+    ]);
+    assert.notEqual(first.id, other.id);
+    const ids = (await engine.listUploads(ADMIN, { limit: 10 })).map((one) => one.id);
+    assert.equal(new Set(ids).size, 4);
+    const resumed = await engine.createUpload(WRITER, { path: '/d', size: 10, id: 'dddddddddddddddddddd' });
+    assert.equal(resumed.id, second.id);
+    // It never begins: in the end that is said.
+    const nobody = engine.receiveBlocks(WRITER, 'eeeeeeeeeeeeeeeeeeee', 1, body(), undefined, { whenBegun: true });
+    nobody.catch(() => undefined);
+    await new Promise(setImmediate);
+    late();
+    await assert.rejects(nobody, refusal('upload_not_found'));
   });
 
   it('does not publish the bytes of one client with the time of another that came while they were verified', async (t) => {

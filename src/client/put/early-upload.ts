@@ -7,6 +7,7 @@ import type { TransferOptions } from '../contract.ts';
 import { withRetry } from '../retry.ts';
 import { checkBlockBytes } from './block-bytes.ts';
 import type { DigestCache } from './digest-cache.ts';
+import { chooseUploadId, type Head, mayHaveHead, sendHead } from './head.ts';
 import type { Stop } from './job.ts';
 import { openSourceFile, type SourceState } from './source-file.ts';
 import type { Source } from './sources.ts';
@@ -16,9 +17,15 @@ export interface EarlyUpload {
   /** Id of its transfer. */
   readonly transfer: string;
   /** The upload, for whoever would open the same one; null: it was another, or has been taken. */
-  take(path: string, state: SourceState, digest: string | undefined): Status | null;
+  take(path: string, state: SourceState, digest: string | undefined): Taken | null;
   /** Frees what the server holds, if nobody took it. */
   drop(): Promise<void>;
+}
+
+interface Taken {
+  readonly status: Status;
+  /** Blocks that are on their way to it. */
+  readonly head: Head | null;
 }
 
 /** Larger files never go into packs. */
@@ -40,29 +47,40 @@ export async function openEarly(
 ): Promise<EarlyUpload | null> {
   const { signal } = stop.controller;
   let opened: { state: SourceState; digest: string | undefined; status: Status };
+  let head: Head | null = null;
   try {
     const state = stateOf(source, options);
     const digest = await cache.get(state.key);
     const { priority = 'normal' } = options;
-    const request = { ...uploadRequest(path, state, digest, options), begin: { ...begin, priority } };
-    opened = { state, digest, status: checkBlockBytes(await withRetry(() => api.createUpload(request, { signal }), stop.retry)) };
+    const id = mayHaveHead(api, state.size, digest, options) ? chooseUploadId() : undefined;
+    const request = { ...uploadRequest(path, state, digest, options), begin: { ...begin, priority }, ...(id && { id }) };
+    const opening = withRetry(() => api.createUpload(request, { signal }), stop.retry);
+    if (id) head = sendHead(api, id, source, state.size, options.follow ?? false, signal);
+    opened = { state, digest, status: checkBlockBytes(await opening) };
   } catch (error) {
+    await head?.drop();
     if (signal.aborted) throw error;
     return null;
   }
   const { state, digest, status } = opened;
-  if (status.transfer === null) return null;
+  const { transfer } = status;
+  if (head && (!head.fits(status) || transfer === null)) {
+    await head.drop();
+    head = null;
+  }
+  if (transfer === null) return null;
   let taken = false;
   return {
-    transfer: status.transfer,
+    transfer,
     take(wanted, now, known) {
       if (taken || wanted !== path || now.key !== state.key || known !== digest) return null;
       taken = true;
-      return status;
+      return { status, head };
     },
     async drop() {
       if (taken || status.state === 'done') return;
       taken = true;
+      await head?.drop();
       // Also when the put was stopped.
       const signal = AbortSignal.timeout(LONGEST_DROP_MS);
       await api.removeUpload(status.id, { epoch: status.epoch, signal }).catch(() => undefined);

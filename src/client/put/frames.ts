@@ -14,7 +14,7 @@ export interface FramesOptions {
   readonly size: number;
   readonly blockBytes: number;
   readonly pool: BufferPool;
-  readonly frontier: Frontier;
+  readonly frontier: Pick<Frontier, 'handleData' | 'handleRead'>;
   readonly pace: Pace;
 }
 

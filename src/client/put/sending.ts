@@ -3,6 +3,7 @@ import { DIGEST_BYTES } from '../../core/hex.ts';
 import { RangeSet } from '../../core/ranges.ts';
 import { decodeDigestRecords } from '../../core/wire/digest-records.ts';
 import { canRetry, interrupted } from '../retry.ts';
+import type { Head } from './head.ts';
 import type { Job } from './job.ts';
 import type { Chunk, Outgoing } from './streams.ts';
 
@@ -29,6 +30,8 @@ export interface SendingOptions {
 export interface Sending extends Outgoing {
   /** Blocks that the receiver does not have. */
   add(first: number, end: number): void;
+  /** Blocks that are on their way already. Resolves when that is over: what did not arrive is missing. */
+  adopt(head: Head): Promise<void>;
   /** Blocks that it has with other content. */
   replace(first: number, end: number): void;
   /** Resolves when nothing is missing and nothing in flight; rejects with what made the file fail. */
@@ -78,6 +81,10 @@ export function createSending(options: SendingOptions): Sending {
     waiting = [];
   }
 
+  function handleLeft(): void {
+    if (leaving === 0 && missing.total === 0 && !stopped) allSent.resolve();
+  }
+
   async function send(first: number, end: number, onSent: () => void): Promise<void> {
     let run: [number, number] | null = [first, end];
     let left = false;
@@ -86,7 +93,7 @@ export function createSending(options: SendingOptions): Sending {
       if (left) return;
       left = true;
       leaving--;
-      if (leaving === 0 && missing.total === 0 && !stopped) allSent.resolve();
+      handleLeft();
     };
     try {
       run = await whatIsLeft(first, end);
@@ -167,6 +174,23 @@ export function createSending(options: SendingOptions): Sending {
     },
     add(first, end) {
       missing.add(first, end);
+    },
+    async adopt({ end, sent, safe }) {
+      inFlight++;
+      leaving++;
+      const left = sent.then(() => {
+        leaving--;
+        handleLeft();
+      });
+      try {
+        await safe;
+        handleSafe(0, end);
+      } catch {
+        unsure.add(0, end);
+        missing.add(0, end);
+      }
+      await left;
+      handleEnd();
     },
     replace(first, end) {
       replaced.add(first, end);

@@ -16,6 +16,7 @@ import type { DigestCache } from './digest-cache.ts';
 import type { EarlyUpload } from './early-upload.ts';
 import { framesLength, readFrames } from './frames.ts';
 import { createFrontier } from './frontier.ts';
+import type { Head } from './head.ts';
 import type { Job } from './job.ts';
 import { changedFailure, type LocalPath, showLocal } from './local.ts';
 import { createSending, type Sending } from './sending.ts';
@@ -78,7 +79,8 @@ async function sendUntilSame(context: UploadContext, item: UploadItem, source: S
   for (;;) {
     const state = source.state();
     count.handleSize(state.size);
-    const status = context.early?.take(item.path, state, known) ?? (await openUpload(job, item, state, known));
+    const taken = context.early?.take(item.path, state, known);
+    const status = taken?.status ?? (await openUpload(job, item, state, known));
     if (status.state === 'done') return { size: state.size, digest: status.digest, outcome: 'skipped' };
     let digest: string;
     let info: FileInfo;
@@ -87,7 +89,8 @@ async function sendUntilSame(context: UploadContext, item: UploadItem, source: S
     const copied = status.deduplicated ? known : undefined;
     known = undefined;
     try {
-      if (copied === undefined) ({ digest, early } = await sendRound(context, item, source, state, status, count));
+      if (copied === undefined)
+        ({ digest, early } = await sendRound(context, item, source, state, status, count, taken?.head ?? null));
       else digest = copied;
       if (source.state().key !== state.key) throw changedFailure(item.local);
       info = early ?? (await askUntilDone(job, status, state.size, digest));
@@ -145,6 +148,7 @@ async function sendRound(
   { size, key }: SourceState,
   status: Status,
   count: Count,
+  head: Head | null,
 ): Promise<{ digest: string; early: FileInfo | null }> {
   const { job, streams, pool } = context;
   const { id: upload, epoch, blockBytes } = status;
@@ -185,7 +189,13 @@ async function sendRound(
     }),
     onSafe: (first, end) => count.handleSafe(bytesOf(first, end)),
   });
-  for (const [first, end] of there.gaps(0, blocks)) sending.add(first, end);
+  const from = head?.end ?? 0;
+  for (const [first, end] of there.gaps(from, blocks)) sending.add(first, end);
+  if (head) {
+    void sending.adopt(head).then(streams.wake);
+    job.leaving(head.bytes);
+    frontier.handleRead(0, from);
+  }
   streams.add(sending);
   try {
     const digest = toHex(await Promise.race([frontier.digest(), sending.failure]));
@@ -207,6 +217,7 @@ async function sendRound(
   } finally {
     ending.abort();
     streams.remove(sending);
+    await head?.drop();
     await Promise.all([sending.stop(), frontier.stop()]);
   }
 }

@@ -106,6 +106,7 @@ export class Path {
       policy,
       packetBytes: DATA_PACKET_BYTES + IP_UDP_BYTES,
       rttUs: options.rttUs ?? INITIAL_RTT_US,
+      rttIsMeasured: options.opened === true && options.rttUs !== undefined,
       capBytesPerSecond,
       wallClockUs,
       ...(options.cachedBytesPerSecond === undefined ? {} : { cachedBytesPerSecond: options.cachedBytesPerSecond }),

@@ -38,8 +38,9 @@ export interface RateControllerOptions {
   readonly policy: LanePolicy;
   /** Of a full data packet on the wire. */
   readonly packetBytes: number;
-  /** A first guess. */
+  /** A first guess, unless `rttIsMeasured`: by packets that went this way just now. */
   readonly rttUs: Us;
+  readonly rttIsMeasured?: boolean;
   /**
    * What an earlier lane on this path reached: half of it is tried with the first packet train when the round trip is nearly what
    * it was then (draft-ietf-tsvwg-careful-resume).
@@ -71,6 +72,8 @@ export class RateController {
   #lastSent = -1;
   #lastSentUs: Us;
   #acked = false;
+  /** The round trip is known, so that it can be compared with that of an earlier lane. */
+  #knowsRtt: boolean;
   #lastWanted = -1;
   #appLimitedSinceUs = Number.NaN;
 
@@ -84,6 +87,7 @@ export class RateController {
     this.#decisionLog = options.decisionLog;
     this.#cap = options.capBytesPerSecond ?? Number.POSITIVE_INFINITY;
     this.#lastSentUs = nowUs;
+    this.#knowsRtt = options.rttIsMeasured ?? false;
     this.#reports = new Reports(log, this.#state);
     this.#stall.handleProgress(nowUs);
     this.#interval = this.#begin(nowUs, TRAIN);
@@ -91,7 +95,7 @@ export class RateController {
 
   handleSent(pn: number, nowUs: Us): void {
     if (this.#reports.largest >= this.#lastSent) this.#handleRestart(nowUs);
-    this.#rampAnew(nowUs);
+    this.#rampAnew(pn, nowUs);
     this.#lastSent = pn;
     this.#lastSentUs = nowUs;
     this.#reports.handleSent(pn);
@@ -302,7 +306,7 @@ export class RateController {
   }
 
   #begin(nowUs: Us, plan: Plan): Interval {
-    return beginInterval(this.#state, this.#acked ? this.#memory.planFor(this.#state, plan) : plan, nowUs, this.#log.next);
+    return beginInterval(this.#state, this.#knowsRtt ? this.#memory.planFor(this.#state, plan) : plan, nowUs, this.#log.next);
   }
 
   #handleRtt(nowUs: Us, largest: number, ackTimeUs: number): void {
@@ -315,6 +319,8 @@ export class RateController {
 
   #handleFirstAck(nowUs: Us): void {
     this.#acked = true;
+    if (this.#knowsRtt) return;
+    this.#knowsRtt = true;
     const isSooner = this.#state.handleFirstRtt();
     if (isSooner || this.#memory.planFor(this.#state, TRAIN) !== TRAIN) this.#interval = this.#begin(nowUs, TRAIN);
   }
@@ -349,8 +355,9 @@ export class RateController {
   }
 
   /** After questions comes content: the ramp does not wait for what too few packets will not tell. */
-  #rampAnew(nowUs: Us): void {
-    const waits = this.#interval.appLimited && this.#interval.end < 0 && nowUs - this.#lastSentUs > this.#state.srttUs / 4;
+  #rampAnew(pn: number, nowUs: Us): void {
+    const { appLimited, first, end } = this.#interval;
+    const waits = appLimited && end < 0 && (pn - first < FEW_PACKETS || nowUs - this.#lastSentUs > this.#state.srttUs / 4);
     if (waits && this.#state.mode === 'ramp') this.#interval = this.#begin(nowUs, TRAIN);
   }
 
@@ -434,6 +441,8 @@ export class RateController {
   }
 }
 
+/** Of a question, with the repair that goes with it. */
+const FEW_PACKETS = 8;
 const OLD_PATH_US = 10_000_000;
 /** After it, the others no longer look. */
 const LATE_US = 30_000;

@@ -43,7 +43,7 @@ export function uploadRoutes(app: App, { engine, limits }: RouteContext): void {
       },
     },
     async ({ principal, body }, reply) => {
-      const { path, size, begin, overwrite, digest } = body;
+      const { path, size, begin, overwrite, digest, id } = body;
       if (begin !== undefined && body.transfer !== undefined)
         throw new HawserError('request_invalid', 'An upload belongs to one transfer: give "transfer" or "begin", not both.', {
           value: body.transfer,
@@ -60,6 +60,7 @@ export function uploadRoutes(app: App, { engine, limits }: RouteContext): void {
           ...(transfer === undefined ? {} : { transfer }),
           ...(overwrite === undefined ? {} : { overwrite }),
           ...(digest === undefined ? {} : { digest }),
+          ...(id === undefined ? {} : { id }),
         });
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
@@ -125,7 +126,8 @@ export function uploadRoutes(app: App, { engine, limits }: RouteContext): void {
       async (request, reply) => {
         const { principal, params, query } = request;
         const body = requestBody(request.raw, reply.raw, { idleMs: limits.bodyIdleMs });
-        return await engine.receiveBlocks(principal, params.id, query.epoch, body, body.fail);
+        const { epoch, whenBegun = false } = query;
+        return await engine.receiveBlocks(principal, params.id, epoch, body, body.fail, { whenBegun });
       },
     );
   });

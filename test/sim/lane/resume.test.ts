@@ -63,33 +63,48 @@ test('what was reached with another round trip was another path', () => {
 
 test('what is remembered waits until there is something to send', () => {
   for (const lossRate of [0, 0.1]) {
-    const took = (memory: Partial<PathOptions>, seed: number): number => {
-      const up = { bitsPerSecond: 100e6, delayUs: 50_000, lossRate };
-      const pair = new LanePair({ seed, paths: [{ up }], clientPath: { opened: true, ...memory } });
-      const { client, server, net } = pair;
-      client.keep = server.keep = false;
-      // Two questions of a round trip each, as there are before content.
-      for (let asked = 0; asked < 2; asked++) {
-        const id = client.lane.openStream();
-        client.lane.write(id, new Uint8Array(300));
-        client.pump();
-        pair.until(() => server.receivedBytes.get(id) === 300, net.nowUs + 10e6);
-        pair.run(net.nowUs + 50_000);
-      }
-      const startUs = net.nowUs;
-      const id = client.lane.openStream();
-      pair.send(client, id, 3e6);
-      assert.ok(pair.until(() => server.ended.has(id), startUs + 60e6));
-      return net.nowUs - startUs;
-    };
-    const memory = { cachedBytesPerSecond: 100e6 / 8, cachedRttUs: 100_000 };
-    const mean = (of: Partial<PathOptions>): number => [1, 2, 3, 4, 5, 6].reduce((sum, seed) => sum + took(of, seed) / 6, 0);
-    const [without, remembered] = [mean({}), mean(memory)];
+    const mean = (of: Partial<PathOptions>): number => meanUs(2, lossRate, of);
+    const [without, remembered] = [mean({}), mean(remembers(100, 100))];
     // Content begins the ramp, whatever was asked before: four round trips, and the way there of 3 MB at the rate.
     assert.ok(without < 750_000, `${without} us, a loss of ${lossRate}`);
     assert.ok(remembered < without - 40_000, `${remembered} us instead of ${without}, a loss of ${lossRate}`);
   }
 });
+
+test('content that leaves with the first question begins with what is remembered', () => {
+  for (const [lossRate, mostUs, leastGainUs] of [
+    [0, 480_000, 80_000],
+    [0.1, 630_000, 20_000],
+  ] as const) {
+    const [without, remembered] = [meanUs(0, lossRate, {}), meanUs(0, lossRate, remembers(100, 100))];
+    // The greeting has measured the round trip: of two more the second fills the link, and then there is the way of 3 MB.
+    assert.ok(remembered < mostUs, `${remembered} us, a loss of ${lossRate}`);
+    assert.ok(remembered < without - leastGainUs, `${remembered} us instead of ${without}, a loss of ${lossRate}`);
+  }
+});
+
+/** How long 3 MB take at 100 Mbit/s and 100 ms, after `questions` of a round trip each; of twelve seeds. */
+function meanUs(questions: number, lossRate: number, memory: Partial<PathOptions>): number {
+  const took = (seed: number): number => {
+    const up = { bitsPerSecond: 100e6, delayUs: 50_000, lossRate };
+    const pair = new LanePair({ seed, paths: [{ up }], clientPath: { opened: true, ...memory } });
+    const { client, server, net } = pair;
+    client.keep = server.keep = false;
+    for (let asked = 0; asked < questions; asked++) {
+      const id = client.lane.openStream();
+      client.lane.write(id, new Uint8Array(300));
+      client.pump();
+      pair.until(() => server.receivedBytes.get(id) === 300, net.nowUs + 10e6);
+      pair.run(net.nowUs + 50_000);
+    }
+    const startUs = net.nowUs;
+    const id = client.lane.openStream();
+    pair.send(client, id, 3e6);
+    assert.ok(pair.until(() => server.ended.has(id), startUs + 60e6));
+    return net.nowUs - startUs;
+  };
+  return [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12].reduce((sum, seed) => sum + took(seed) / 12, 0);
+}
 
 test('a server that is told what its client received at saves a round trip of 2 to 5 MB, knowing nothing of the way itself', () => {
   for (const lossRate of [0, 0.02, 0.1]) {
