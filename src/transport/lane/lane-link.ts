@@ -47,7 +47,7 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
   private readonly key: number;
   private readonly role: 'client' | 'server';
   private readonly sockets = new Map<number, LaneSocket>();
-  private readonly spare: ArrayBuffer[] = [];
+  private readonly spare: SharedArrayBuffer[] = [];
   private readonly socketLane: SocketLane;
   private readonly onStream: ((socket: LaneSocket) => void) | null;
   private nextStream: number;
@@ -207,7 +207,7 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
       return;
     }
     if (operation === FREE) {
-      if (this.spare.length < MOST_SPARE) this.spare.push((value as Uint8Array<ArrayBuffer>).buffer);
+      if (this.spare.length < MOST_SPARE) this.spare.push((value as Uint8Array<SharedArrayBuffer>).buffer);
       return;
     }
     const socket = this.sockets.get(stream);
@@ -227,13 +227,13 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
     this.emit('closed', reason, byPeer);
   }
 
-  /** Memory that went to the thread before, where it fits: new memory for every write would be looked for by V8 in vain. */
-  private memory(bytes: number): Uint8Array<ArrayBuffer> {
+  /**
+   * Memory that went to the thread before. It is shared, though only one of the two uses it at a time: V8 takes what is transferred
+   * for new memory whenever it comes back, and looks through the whole heap after every 32 MiB of it.
+   */
+  private memory(bytes: number): Uint8Array {
     if (bytes < RECYCLED_BYTES) return new Uint8Array(bytes);
-    const at = this.spare.findIndex(({ byteLength }) => byteLength >= bytes && byteLength <= 2 * bytes + SPARE_UNIT_BYTES);
-    const [spare = new ArrayBuffer(Math.ceil(bytes / SPARE_UNIT_BYTES) * SPARE_UNIT_BYTES)] =
-      at < 0 ? [] : this.spare.splice(at, 1);
-    return new Uint8Array(spare, 0, bytes);
+    return new Uint8Array(this.spare.pop() ?? new SharedArrayBuffer(SLAB_BYTES), 0, Math.min(bytes, SLAB_BYTES));
   }
 
   private accept(stream: number): void {
@@ -247,6 +247,7 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
   }
 }
 
-/** 4 MiB and more of what is written at once. */
-const MOST_SPARE = 16;
-const SPARE_UNIT_BYTES = 64 * 1024;
+/** Of one size, so that each fits all: what is given up waits for the next look through the heap, and nothing hastens that. */
+const SLAB_BYTES = 256 * 1024;
+/** More than all requests of a transfer write ahead: 16 MiB. */
+const MOST_SPARE = 64;

@@ -9,7 +9,7 @@ interface Made {
   readonly written: Uint8Array[];
 }
 
-function make(allowHalfOpen = true): Made {
+function make({ allowHalfOpen = true, mostMemory = Infinity } = {}): Made {
   const calls: string[] = [];
   const written: Uint8Array[] = [];
   const lane: SocketLane = {
@@ -21,7 +21,7 @@ function make(allowHalfOpen = true): Made {
     reset: () => calls.push('reset'),
     abandon: () => calls.push('abandon'),
     consumed: (_stream, bytes) => calls.push(`consumed ${bytes}`),
-    memory: (bytes) => new Uint8Array(bytes),
+    memory: (bytes) => new Uint8Array(Math.min(bytes, mostMemory)),
     recycle: (bytes) => calls.push(`recycle ${bytes.length}`),
     forget: () => calls.push('forget'),
     hold: () => calls.push('hold'),
@@ -52,6 +52,18 @@ describe('a stream as a socket', () => {
     socket.uncork();
     await turn();
     assert.deepEqual(calls, ['hold', 'write 6']);
+  });
+
+  it('writes in several pieces what is larger than the memory that there is', async () => {
+    const { socket, written } = make({ mostMemory: 4 });
+    socket.cork();
+    for (const text of ['a', 'bcdefghij', 'kl']) socket.write(text);
+    socket.uncork();
+    await turn();
+    assert.deepEqual(
+      written.map((bytes) => Buffer.from(bytes).toString()),
+      ['abcd', 'efgh', 'ijkl'],
+    );
   });
 
   it('takes no more when a mebibyte waits to be sent, until half of it has gone', async () => {
@@ -159,7 +171,7 @@ describe('a stream as a socket', () => {
 
   it('ends its reader after the last byte, and its writer with it unless half-open is allowed', async () => {
     for (const allowHalfOpen of [true, false]) {
-      const { socket, calls } = make(allowHalfOpen);
+      const { socket, calls } = make({ allowHalfOpen });
       socket.handleData(Buffer.from('last'));
       socket.handleEnd();
       const pieces: Buffer[] = [];

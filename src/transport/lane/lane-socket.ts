@@ -8,13 +8,13 @@ import type { DivertibleSocket } from '../direct-body.ts';
 
 /** What a socket needs of the lane that it belongs to. */
 export interface SocketLane {
-  write(stream: number, bytes: Uint8Array<ArrayBuffer>): void;
+  write(stream: number, bytes: Uint8Array): void;
   end(stream: number): void;
   reset(stream: number): void;
   abandon(stream: number): void;
   consumed(stream: number, bytes: number): void;
-  /** To be filled and given to `write`. */
-  memory(bytes: number): Uint8Array<ArrayBuffer>;
+  /** At most so many bytes, to be filled and given to `write`. */
+  memory(bytes: number): Uint8Array;
   /** Nobody uses this memory any more; another block may. */
   recycle(bytes: Uint8Array<ArrayBuffer>): void;
   /** The socket is gone. */
@@ -230,21 +230,25 @@ export class LaneSocket extends Duplex implements DivertibleSocket {
   /** `done` is called when the thread's queue has room for more. */
   private give(chunks: readonly Buffer[], bytes: number, done: (error?: Error | null) => void): void {
     this.idle?.refresh();
-    if (bytes > 0) {
-      const copy = this.lane.memory(bytes);
-      let at = 0;
-      for (const chunk of chunks) {
-        copy.set(chunk, at);
-        at += chunk.length;
+    this.queuedBytes += bytes;
+    let copy = NOTHING;
+    let [filled, left] = [0, bytes];
+    for (const chunk of chunks) {
+      for (let at = 0; at < chunk.length; ) {
+        if (filled === copy.length) [copy, filled] = [this.lane.memory(left), 0];
+        const copied = chunk.copy(copy, filled, at);
+        at += copied;
+        filled += copied;
+        left -= copied;
+        if (filled === copy.length) this.lane.write(this.streamId, copy);
       }
-      this.lane.write(this.streamId, copy);
-      this.queuedBytes += bytes;
     }
     if (this.queuedBytes <= WRITE_AHEAD_BYTES) done();
     else this.held = done;
   }
 }
 
+const NOTHING: Uint8Array = new Uint8Array(0);
 const HIGH_WATER_BYTES = 256 * 1024;
 /** Enough for the thread to be busy while this one is, and little enough that nobody's progress is a fiction. */
 const WRITE_AHEAD_BYTES = 1 << 20;

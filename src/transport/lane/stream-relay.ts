@@ -107,8 +107,7 @@ export class StreamRelay {
 
   private giveBack(driven: DrivenLane, { buffer }: Uint8Array): void {
     // What is small is not worth the way back.
-    if (buffer instanceof ArrayBuffer && buffer.byteLength >= RECYCLED_BYTES)
-      this.queue.addBytes(FREE, driven.key, 0, new Uint8Array(buffer));
+    if (buffer.byteLength >= RECYCLED_BYTES) this.queue.addBytes(FREE, driven.key, 0, new Uint8Array(buffer));
   }
 
   /** Tells the main thread, or lets content wait for more of it: waking that thread costs more than a block. Returns when it is due. */

@@ -216,10 +216,10 @@ export class ItemQueue {
     this.items.push(operation, lane, stream, value);
   }
 
-  /** The bytes' buffer is handed over: nobody here may use it again. */
-  addBytes(operation: number, lane: number, stream: number, bytes: Uint8Array<ArrayBuffer>): void {
+  /** The bytes' buffer is handed over: nobody here may use it again, be it shared or not. */
+  addBytes(operation: number, lane: number, stream: number, bytes: Uint8Array): void {
     this.items.push(operation, lane, stream, bytes);
-    this.transfer.push(bytes.buffer);
+    if (bytes.buffer instanceof ArrayBuffer) this.transfer.push(bytes.buffer);
   }
 
   flush(post: (message: { op: 'streams'; items: StreamItems }, transfer: ArrayBuffer[]) => void): void {
