@@ -139,7 +139,7 @@ class LaneMachine implements Lane {
         for (const path of this.paths) path.endDoubts(this.blocksOut);
       },
       handleMoved: (nowUs, path) => {
-        path.controller.handlePathChange(nowUs, true);
+        path.controller.handleMoved(nowUs);
         this.events.push({ type: 'moved', pathId: path.id });
       },
       handleStandby: (path) => {

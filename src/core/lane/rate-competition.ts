@@ -108,11 +108,6 @@ export class Competition {
     this.#window = this.#packets(this.#state.rate);
   }
 
-  reset(): void {
-    this.#fails = 0;
-    this.#flat = 0;
-  }
-
   /** All lanes slowed down, and less was lost than before: what was lost was congestion, whatever we held it for. */
   #lossFell(e: Evidence): boolean {
     const { recent, loss } = this.#state;

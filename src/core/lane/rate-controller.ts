@@ -76,6 +76,7 @@ export class RateController {
   #knowsRtt: boolean;
   #lastWanted = -1;
   #appLimitedSinceUs = Number.NaN;
+  #movedUs = Number.NEGATIVE_INFINITY;
 
   constructor(options: RateControllerOptions) {
     const { nowUs, log } = options;
@@ -146,25 +147,18 @@ export class RateController {
     if (this.#interval.end < 0) this.#interval.appLimited = true;
   }
 
-  /** Another address. `sameNetwork`: only the port changed (a NAT forgot us), the way is the same. */
-  handlePathChange(nowUs: Us, sameNetwork: boolean): void {
-    if (sameNetwork) return;
-    this.#memory.forget();
+  /**
+   * The peer has another address. What went to the old one is lost for no fault of the path, and is not judged, but for a peer that
+   * moves all the time.
+   */
+  handleMoved(nowUs: Us): void {
     const state = this.#state;
-    const alive = nowUs - this.#stall.progressUs < OLD_PATH_US;
-    state.base.reset();
-    state.loss.reset();
-    state.flatness.clear();
-    state.delivered.clear();
-    state.carried.clear();
-    this.#competition.reset();
-    this.#reports.handlePathChange();
-    state.minRttUs = state.srttUs;
-    const rate = this.#stall.savedRate ?? state.rate;
-    state.rate = alive ? Math.max(0.5 * rate, state.initialRate) : state.initialRate;
-    this.#stall.end();
-    this.#stall.handleProgress(nowUs);
-    this.#restart(nowUs);
+    const isRare = nowUs - this.#movedUs > Math.max(MOVES_US, 8 * state.srttUs);
+    this.#movedUs = nowUs;
+    if (!isRare || state.mode === 'stalled') return;
+    if (this.#interval.kind === 'check') state.clearSuspicion();
+    this.#reports.skipInFlight();
+    this.#interval = this.#begin(nowUs, state.mode === 'ramp' ? TRAIN : STEADY);
   }
 
   handleTimer(nowUs: Us): void {
@@ -443,6 +437,6 @@ export class RateController {
 
 /** Of a question, with the repair that goes with it. */
 const FEW_PACKETS = 8;
-const OLD_PATH_US = 10_000_000;
+const MOVES_US = 1_000_000;
 /** After it, the others no longer look. */
 const LATE_US = 30_000;

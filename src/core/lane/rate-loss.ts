@@ -127,13 +127,6 @@ export class LossBaseline {
     this.samples = KNOWN_SAMPLES;
   }
 
-  /** Another path: nothing is known of its losses. */
-  reset(): void {
-    this.rate = 0;
-    this.verified = 0;
-    this.samples = 0;
-  }
-
   /** Packets that the baseline rests on; older ones are forgotten. */
   get #learned(): number {
     return Math.min(Math.max(this.samples, 1), 1500 * this.variance);

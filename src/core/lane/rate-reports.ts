@@ -19,8 +19,6 @@ export class Reports {
   settled: number;
   /** Sent after the largest acknowledged packet: everything older has left the network. */
   pipeBytes = 0;
-  /** Delays of packets before it are of another path. */
-  #pathStart: number;
   readonly #log: PacketLog;
   readonly #state: RateState;
   /** Share of acknowledgements that came from a late receiver. */
@@ -30,7 +28,6 @@ export class Reports {
     this.#log = log;
     this.#state = state;
     this.settled = log.next;
-    this.#pathStart = log.next;
   }
 
   /** Half of what the path lets through of the newest 16 packets arrived: what was silent was the way back. */
@@ -54,15 +51,10 @@ export class Reports {
       this.pipeBytes -= log.wireBytes(pn);
       const arrival = log.arrivalUs(pn);
       if (Number.isNaN(arrival)) continue;
-      if (pn >= this.#pathStart) this.#state.base.observe(nowUs, arrival - log.sentUs(pn));
+      this.#state.base.observe(nowUs, arrival - log.sentUs(pn));
       if (discard) log.setArrival(pn, Number.NaN);
     }
     this.largest = largest;
-  }
-
-  /** From the next packet on, the way is another one. */
-  handlePathChange(): void {
-    this.#pathStart = this.#log.next;
   }
 
   settle(nowUs: Us): void {
@@ -74,6 +66,11 @@ export class Reports {
       if (log.isOutstanding(this.settled) && nowUs - log.sentUs(this.settled) < patienceUs) return;
       this.settled++;
     }
+  }
+
+  /** Nothing that was sent so far is to be judged. */
+  skipInFlight(): void {
+    this.settled = this.#log.next;
   }
 
   /** Everything sent has arrived, as is known from elsewhere. */
