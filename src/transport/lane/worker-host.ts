@@ -1,6 +1,4 @@
 /** Starts the lane's thread and talks with it. One thread serves every lane of the process. */
-import module from 'node:module';
-import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { HawserError } from '../../core/errors.ts';
 import type { LaneLink } from './lane-link.ts';
@@ -36,8 +34,6 @@ export function startThread(laneModule: string = LANE_MODULE): ThreadHost & { st
   const worker = new Worker(WORKER_FILE, {
     workerData: { laneModule },
     name: 'hawser-lane',
-    // Else the thread reads its code anew; TypeScript it would also have to strip, for which Node loads 15 MB.
-    env: { ...process.env, ...cacheOfCode() },
     // Options of the process may be none for a thread (--input-type), and it needs none.
     execArgv: [],
     // What lives there lives for a packet or for the lane: more room would only be filled before it is swept.
@@ -129,13 +125,6 @@ export function startThread(laneModule: string = LANE_MODULE): ThreadHost & { st
       await worker.terminate();
     },
   };
-}
-
-/** Of code that is compiled, for a thread: the process's own, if it has one. */
-function cacheOfCode(): { NODE_COMPILE_CACHE?: string } {
-  const folder = module.getCompileCacheDir?.();
-  // That folder is of this version of Node, and lies in the one that the thread is to be told.
-  return folder === undefined ? {} : { NODE_COMPILE_CACHE: dirname(folder) };
 }
 
 let shared: ReturnType<typeof startThread> | null = null;
