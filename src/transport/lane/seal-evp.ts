@@ -1,6 +1,6 @@
 /**
- * The AEAD by the OpenSSL inside Node, called directly with one context for each key: 0.9 µs for a full packet of AES-GCM.
- * Calls are chosen for how few arguments they have (native.ts). Throws where it cannot work.
+ * The AEAD by the OpenSSL inside Node, called directly with one context for each key: 0.7 µs for a full packet of AES-GCM.
+ * Calls are chosen for how few there are, and for how few arguments they have (native.ts). Throws where it cannot work.
  */
 import { HEADER_BYTES, TAG_BYTES } from '../../core/lane/contract.ts';
 import { IV_BYTES, type Suite } from './keys.ts';
@@ -36,15 +36,48 @@ export function createEvpCipher(suite: Suite, use: CipherUse, key: Uint8Array): 
   // Behind it, so that opening sets both in one call; sealing has only the nonce.
   if (use === 'open') setParameter(memory, PARAMETERS_NONCE + PARAMETER_BYTES, NAME_TAG, 0, TAG_BYTES);
   setParameter(memory, PARAMETERS_TAG, NAME_TAG, 0, TAG_BYTES);
+  memory.bytes.set(text.encode('tlsaad\0'), NAME_RECORD);
+  setParameter(memory, PARAMETERS_RECORD, NAME_NONCE, NONCE, WHOLE_NONCE);
+  setParameter(memory, PARAMETERS_RECORD + PARAMETER_BYTES, NAME_RECORD, RECORD, HEADER_BYTES);
+  const recordParameters = memory.pointer(PARAMETERS_RECORD);
   const nonceParameters = memory.pointer(PARAMETERS_NONCE);
   const tagParameters = memory.pointer(PARAMETERS_TAG);
   const noncePointer = memory.pointer(NONCE);
   const lengthPointer = memory.pointer(LENGTH);
   const unusedPointer = memory.pointer(UNUSED);
 
+  /**
+   * Does all in one go, as for a record of TLS 1.2 ("tlsaad" in EVP_EncryptInit(3)): associated data of 13 bytes, as our header is,
+   * then 8 bytes of nonce, content and tag. For a moment that nonce lies over the header's end. OpenSSL takes the last two bytes
+   * of the associated data for a length, and `less` off it; null when they cannot be so much more. Negative: it failed.
+   */
+  function asRecord(packet: NativeMemory, at: number, plainBytes: number, less: number): number | null {
+    const [own, header] = [memory.bytes, packet.bytes];
+    const last = ((header[at + 11] as number) << 8) | (header[at + 12] as number);
+    if (!nonceIsParameter || last + less > 0xffff) return null;
+    for (let i = 0; i < 11; i++) own[RECORD + i] = header[at + i] as number;
+    own[RECORD + 11] = (last + less) >> 8;
+    own[RECORD + 12] = last + less;
+    for (let i = 0; i < RECORD_NONCE_BYTES; i++) header[at + 5 + i] = own[NONCE + 4 + i] as number;
+    const record = BigInt(packet.base + at + 5);
+    const done =
+      evp.setParameters(context, recordParameters) === 1
+        ? evp.cipher(context, record, record, RECORD_NONCE_BYTES + plainBytes + TAG_BYTES)
+        : -1;
+    for (let i = 5; i < 11; i++) header[at + i] = own[RECORD + i] as number;
+    header[at + 11] = last >> 8;
+    header[at + 12] = last;
+    return done;
+  }
+
   return {
     nonce: memory.bytes.subarray(NONCE, NONCE + IV_BYTES),
     seal(packet, at, plainBytes) {
+      const done = asRecord(packet, at, plainBytes, RECORD_NONCE_BYTES);
+      if (done !== null) {
+        if (done < 0) throw new Error('OpenSSL does not seal.');
+        return;
+      }
       const start = packet.base + at;
       const body = BigInt(start + HEADER_BYTES);
       const ready = nonceIsParameter
@@ -59,6 +92,9 @@ export function createEvpCipher(suite: Suite, use: CipherUse, key: Uint8Array): 
         throw new Error('OpenSSL does not seal.');
     },
     open(packet, at, bytes) {
+      const plainBytes = bytes - HEADER_BYTES - TAG_BYTES;
+      const done = asRecord(packet, at, plainBytes, RECORD_NONCE_BYTES + TAG_BYTES);
+      if (done !== null) return done >= 0;
       const start = packet.base + at;
       const body = BigInt(start + HEADER_BYTES);
       const tagAt = start + bytes - TAG_BYTES;
@@ -70,7 +106,6 @@ export function createEvpCipher(suite: Suite, use: CipherUse, key: Uint8Array): 
         if (evp.init(context, 0n, 0n, 0n, noncePointer, KEEP_USE) !== 1) return false;
         if (evp.setParameters(context, tagParameters) !== 1) return false;
       }
-      const plainBytes = bytes - HEADER_BYTES - TAG_BYTES;
       if (evp.cipher(context, 0n, BigInt(start), HEADER_BYTES) < 0) return false;
       if (evp.cipher(context, body, body, plainBytes) !== plainBytes) return false;
       return evp.final(context, unusedPointer, lengthPointer) === 1;
@@ -143,8 +178,12 @@ const KEY = 32;
 const NAME_TAG = 64;
 const NAME_NONCE = 72;
 const UNUSED = 96;
+const NAME_RECORD = 112;
 const PARAMETER_BYTES = 40;
 const DATA = 16;
 const PARAMETERS_NONCE = 128;
 const PARAMETERS_TAG = PARAMETERS_NONCE + 3 * PARAMETER_BYTES;
+const PARAMETERS_RECORD = PARAMETERS_TAG + 2 * PARAMETER_BYTES;
+const RECORD = PARAMETERS_RECORD + 3 * PARAMETER_BYTES;
+const RECORD_NONCE_BYTES = 8;
 const SCRATCH_BYTES = 512;

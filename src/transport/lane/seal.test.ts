@@ -95,13 +95,20 @@ for (const [name, make, skip] of makers) {
 
       it('is the AEAD of that name, with the nonce as documented', () => {
         const { key, iv } = keysOf(suite);
-        const memory = packetOf(plainOf(33));
-        seal.seal(memory, AT, 33, 0x01020304, 1, 0x0506_0708_090a);
         const nonce = iv.map((byte, i) => byte ^ [1, 2, 3, 4, 1, 0, 5, 6, 7, 8, 9, 10][i]!);
-        const cipher = createCipheriv(suite as 'aes-128-gcm', key, nonce, { authTagLength: 16 });
-        cipher.setAAD(memory.bytes.subarray(AT, AT + HEADER_BYTES), { plaintextLength: 33 });
-        const sealed = Buffer.concat([cipher.update(plainOf(33)), cipher.final(), cipher.getAuthTag()]);
-        assert.deepEqual(Buffer.from(memory.bytes.subarray(AT + HEADER_BYTES, AT + HEADER_BYTES + 33 + TAG_BYTES)), sealed);
+        // However the header ends: OpenSSL takes that for a length, and takes something off it.
+        for (const end of [0, 7, 0xffe7, 0xffe8, 0xfff7, 0xfff8, 0xffff]) {
+          const memory = packetOf(plainOf(33));
+          memory.bytes.set([end >> 8, end & 0xff], AT + HEADER_BYTES - 2);
+          const header = memory.bytes.slice(AT, AT + HEADER_BYTES);
+          seal.seal(memory, AT, 33, 0x01020304, 1, 0x0506_0708_090a);
+          const cipher = createCipheriv(suite as 'aes-128-gcm', key, nonce, { authTagLength: 16 });
+          cipher.setAAD(header, { plaintextLength: 33 });
+          const sealed = Buffer.concat([header, cipher.update(plainOf(33)), cipher.final(), cipher.getAuthTag()]);
+          assert.deepEqual(Buffer.from(memory.bytes.subarray(AT, AT + sealed.length)), sealed, `${end}`);
+          assert.equal(open.open(memory, AT, sealed.length, 0x01020304, 1, 0x0506_0708_090a), true);
+          assert.deepEqual(memory.bytes.slice(AT, AT + HEADER_BYTES), header);
+        }
       });
     });
   }

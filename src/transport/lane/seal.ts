@@ -85,6 +85,8 @@ export function passesSelfTest(make: CipherMaker, suite: Suite): boolean {
     for (const plainBytes of [1, 15, 16, 1288]) {
       const bytes = HEADER_BYTES + plainBytes + TAG_BYTES;
       const packet = sample(bytes, plainBytes);
+      // OpenSSL is called otherwise for the highest numbers of these two bytes.
+      if (plainBytes === 15) packet.fill(0xff, HEADER_BYTES - 2, HEADER_BYTES);
       const sealedBy = (cipher: PacketCipher): NativeMemory => {
         const memory = new NativeMemory(2048);
         memory.bytes.set(packet, AT);
