@@ -106,7 +106,7 @@ export class Path {
       policy,
       packetBytes: DATA_PACKET_BYTES + IP_UDP_BYTES,
       rttUs: options.rttUs ?? INITIAL_RTT_US,
-      rttIsMeasured: options.opened === true && options.rttUs !== undefined,
+      rttIs: options.rttUs === undefined ? 'guessed' : options.opened ? 'measured' : 'told',
       capBytesPerSecond,
       wallClockUs,
       ...(options.cachedBytesPerSecond === undefined ? {} : { cachedBytesPerSecond: options.cachedBytesPerSecond }),

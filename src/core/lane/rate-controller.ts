@@ -38,9 +38,9 @@ export interface RateControllerOptions {
   readonly policy: LanePolicy;
   /** Of a full data packet on the wire. */
   readonly packetBytes: number;
-  /** A first guess, unless `rttIsMeasured`: by packets that went this way just now. */
   readonly rttUs: Us;
-  readonly rttIsMeasured?: boolean;
+  /** `measured`: by packets that went this way just now; `told`: by others. Default: told. */
+  readonly rttIs?: 'guessed' | 'told' | 'measured';
   /**
    * What an earlier lane on this path reached: half of it is tried with the first packet train when the round trip is nearly what
    * it was then (draft-ietf-tsvwg-careful-resume).
@@ -77,6 +77,8 @@ export class RateController {
   #lastWanted = -1;
   #appLimitedSinceUs = Number.NaN;
   #movedUs = Number.NEGATIVE_INFINITY;
+  /** What silence is given beyond what the round trip asks for. */
+  #patienceUs: Us;
 
   constructor(options: RateControllerOptions) {
     const { nowUs, log } = options;
@@ -88,8 +90,9 @@ export class RateController {
     this.#decisionLog = options.decisionLog;
     this.#cap = options.capBytesPerSecond ?? Number.POSITIVE_INFINITY;
     this.#lastSentUs = nowUs;
-    this.#knowsRtt = options.rttIsMeasured ?? false;
+    this.#knowsRtt = options.rttIs === 'measured';
     this.#reports = new Reports(log, this.#state);
+    this.#patienceUs = options.rttIs === 'guessed' ? UNKNOWN_US : 0;
     this.#stall.handleProgress(nowUs);
     this.#interval = this.#begin(nowUs, TRAIN);
   }
@@ -172,7 +175,7 @@ export class RateController {
   /** Infinity: nothing is due. */
   nextTimerUs(): Us {
     const waiting = this.#lastSent > this.#reports.largest && this.#state.mode !== 'stalled';
-    return waiting ? this.#stall.dueUs(this.#state) : Number.POSITIVE_INFINITY;
+    return waiting ? this.#stall.dueUs(this.#state) + this.#patienceUs : Number.POSITIVE_INFINITY;
   }
 
   /** Of wire bytes, now. */
@@ -313,6 +316,7 @@ export class RateController {
 
   #handleFirstAck(nowUs: Us): void {
     this.#acked = true;
+    this.#patienceUs = 0;
     if (this.#knowsRtt) return;
     this.#knowsRtt = true;
     const isSooner = this.#state.handleFirstRtt();
@@ -438,5 +442,7 @@ export class RateController {
 /** Of a question, with the repair that goes with it. */
 const FEW_PACKETS = 8;
 const MOVES_US = 1_000_000;
+/** With the guess, a second: RFC 6298 section 2.1. */
+const UNKNOWN_US = 700_000;
 /** After it, the others no longer look. */
 const LATE_US = 30_000;

@@ -103,6 +103,27 @@ for (const serverGuesses of [false, true]) {
   });
 }
 
+test('a server that knows nothing of a long way does not take its first round trip for silence', () => {
+  for (const rttMs of [320, 400, 600, 800]) {
+    const tookMs = [false, true].map((serverGuesses) => {
+      const stalls: string[] = [];
+      const checked = new CheckedPair({
+        seed: 1,
+        paths: [{ up: { bitsPerSecond: 20e6, delayUs: rttMs * 500 } }],
+        clientPath: { opened: true },
+        serverPath: { validated: true },
+        serverGuesses,
+        trace: (side, line) => void (side === 'server' && line.includes('stalled') && stalls.push(line)),
+      });
+      checked.exchange(0, 2_000_000);
+      checked.finish(20e6);
+      assert.deepEqual(stalls, [], `${rttMs} ms`);
+      return checked.nowUs / 1000;
+    });
+    assert.ok(tookMs[1]! <= tookMs[0]!, `${tookMs[1]} ms instead of ${tookMs[0]} at a round trip of ${rttMs} ms`);
+  }
+});
+
 test('a peer that has a new address all the time is judged by its losses like any other', () => {
   for (const everyMs of [150, 400, 1000]) {
     const checked = begin(1, { bitsPerSecond: 20e6, delayUs: 50_000 });
