@@ -203,16 +203,19 @@ describe('the lane', { concurrency: 4 }, () => {
     context.after(() => rmSync(traces, { recursive: true }));
     const journey = await open(context, 'get', { serve: ['--lane-trace', traces] });
     const lanes = journey.world.path('home', '.local', 'state', 'hawser', 'lanes');
+    const seen = new Set<string>();
     let remembered: number | undefined;
-    for (let times = 1; times <= 2; times++) {
+    for (let times = 0; times < 2; times++) {
       await arrives(journey, 'lane', start(journey, LANE));
       rmSync(journey.target);
-      const names = readdirSync(traces).sort();
-      assert.equal(names.length, times);
-      const told = /"path:remembered","data":\{"path":0,"bytesPerSecond":(\d+),/.exec(
-        readFileSync(join(traces, names.at(-1)!), 'utf8'),
-      );
-      assert.equal(told ? Number(told[1]) : undefined, remembered);
+      // On a busy machine a lane may have been opened twice, and one of the two let go.
+      const news = readdirSync(traces).filter((name) => !seen.has(name));
+      assert.ok(news.length > 0);
+      for (const name of news) {
+        seen.add(name);
+        const told = /"path:remembered","data":\{"path":0,"bytesPerSecond":(\d+),/.exec(readFileSync(join(traces, name), 'utf8'));
+        assert.equal(told ? Number(told[1]) : undefined, remembered);
+      }
       remembered = JSON.parse(readFileSync(join(lanes, readdirSync(lanes)[0]!), 'utf8')).received.bytesPerSecond;
       assert.ok(remembered! > 0);
     }
