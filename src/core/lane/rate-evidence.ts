@@ -5,6 +5,16 @@ import type { Measurement } from './rate-measure.ts';
 import type { Evidence, Interval, RateState } from './rate-state.ts';
 import { STEADY } from './rate-state.ts';
 
+/**
+ * What the bottleneck let through. A queue that does not grow passes on what is sent: where arrivals say less, it was the receiver
+ * that read them late.
+ */
+function carriedRate(state: RateState, interval: Interval, m: Measurement): number {
+  const grewUs = m.lastDelayUs - m.firstDelayUs;
+  if (interval.kind !== 'steady' || grewUs > Math.max(FLAT_US, state.jitterUs)) return m.throughput;
+  return Math.max(m.throughput, Math.min(m.sendRate, state.throughput));
+}
+
 /** Enters a measurement into what is known of the path. */
 export function takeEvidence(state: RateState, nowUs: Us, interval: Interval, m: Measurement): Evidence {
   const { loss } = state;
@@ -23,7 +33,7 @@ export function takeEvidence(state: RateState, nowUs: Us, interval: Interval, m:
     m.runs >= 3 &&
     (exceeds(state, m.packets, m.lost) ||
       (interval.kind === 'steady' && exceeds(state, state.recent.packets, state.recent.lost)));
-  const throughput = excess ? m.deliveryRate / (1 - Math.min(m.loss, loss.rate + sigma)) : m.throughput;
+  const throughput = excess ? m.deliveryRate / (1 - Math.min(m.loss, loss.rate + sigma)) : carriedRate(state, interval, m);
   const base = state.baseUs(nowUs);
   const queueUs = m.lastDelayUs - base;
   state.recentLoss += (m.loss - state.recentLoss) * 0.25;
@@ -125,6 +135,7 @@ export function mbit(bytesPerSecond: number): string {
 
 /** A queue that short may be a tick of ours. */
 const DEEP_US = 6000;
+const FLAT_US = 1000;
 const MAX_SAMPLE_GAP_US = 50_000;
 const MOST_OVER_DELIVERED = 1.3;
 /** A queue of so much shows that more was sent than the path takes, however little that was. */
