@@ -5,19 +5,19 @@ import type { PathInfo } from '../transport/contract.ts';
 export type FlowPath = Pick<PathInfo, 'rttMs' | 'lane' | 'paths'>;
 
 /**
- * A lane has one rate for all its streams, so that more of them bring nothing. What is in flight must cover twice what the path
- * holds, for what is lost waits for another round trip; beyond that, smaller requests are safe sooner.
+ * A lane sends its streams one after another, so that more of them bring nothing. Those that may wait for their answers must cover
+ * four times what the path holds, for what is lost waits for another round trip; beyond that, smaller requests are safe sooner.
  */
 export function laneChunkBytes({ paths }: LaneSnapshot): number {
   let bytes = 0;
   for (const { rateBytesPerSecond, rttUs } of paths) bytes += (rateBytesPerSecond * (2 * rttUs + 500_000)) / 1e6;
-  const wanted = 2 ** Math.ceil(Math.log2(bytes / LANE_STREAMS + 1));
+  const wanted = 2 ** Math.ceil(Math.log2((2 * bytes) / MOST_LANE_REQUESTS + 1));
   return Math.min(MAX_LANE_CHUNK_BYTES, Math.max(MIN_LANE_CHUNK_BYTES, wanted));
 }
 
 /**
- * Makes each request another size, half to one and a half of what is wanted. Streams of a lane share its rate evenly: requests
- * of one size that began together end together, and then the link waits a round trip for the next ones.
+ * Makes each request another size, half to one and a half of what is wanted: whatever they share a rate with, requests that began
+ * together do not end together, with the link waiting a round trip for the next ones.
  */
 export function createSpread(): (bytes: number) => number {
   let phase = 0;
@@ -41,5 +41,5 @@ export const LANE_STREAMS = 6;
 export const MOST_LANE_REQUESTS = 24;
 /** One moves while another waits for its answer, and the faster network has room for a third. */
 const STREAMS_A_NETWORK = 3;
-const MIN_LANE_CHUNK_BYTES = 1024 * 1024;
+const MIN_LANE_CHUNK_BYTES = 512 * 1024;
 const MAX_LANE_CHUNK_BYTES = 8 * 1024 * 1024;

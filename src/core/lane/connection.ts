@@ -31,6 +31,7 @@ import {
   type Us,
 } from './contract.ts';
 import { Control } from './control.ts';
+import { CreditWatch } from './credit-watch.ts';
 import { Path } from './path.ts';
 import { Scheduler } from './scheduler.ts';
 import { snapshotOf } from './snapshot.ts';
@@ -96,9 +97,7 @@ class LaneMachine implements Lane {
   private capBytesPerSecond: number;
   private nextStream: number;
   private turn = 0;
-  /** When to ask whether credit for a stream was lost, and how often that was asked. */
-  private askUs: Us = Infinity;
-  private asks = 0;
+  private readonly creditWatch = new CreditWatch();
   private closed = false;
 
   constructor(options: LaneOptions) {
@@ -209,10 +208,9 @@ class LaneMachine implements Lane {
       this.watch(nowUs, path);
       this.watchSize(nowUs, path);
     }
-    if (nowUs >= this.askUs) {
+    if (nowUs >= this.creditWatch.dueUs) {
       this.ping(nowUs);
-      this.asks++;
-      this.askUs = Infinity;
+      this.creditWatch.handleAsked(nowUs);
     }
     this.control.handleTimer(nowUs, this.paths);
   }
@@ -224,7 +222,7 @@ class LaneMachine implements Lane {
       next = Math.min(next, path.controller.nextTimerUs(), path.timeoutAtUs(), path.sizeProbeAtUs(nowUs));
       if (this.scheduler.hasWork(nowUs, this.paths, path)) next = Math.min(next, Math.max(nowUs, path.nextSendUs(nowUs)));
     }
-    return Math.min(next, this.scheduler.tailUs(nowUs), this.askUs);
+    return Math.min(next, this.scheduler.tailUs(nowUs), this.creditWatch.dueUs);
   }
 
   pollTransmit(nowUs: Us, out: Uint8Array): boolean {
@@ -365,15 +363,10 @@ class LaneMachine implements Lane {
     if (transmit.toCandidate && path.candidate) path.candidate.sentBytes += datagramBytes;
   }
 
-  /** A stream stands still for want of credit: the peer's reader may be slow, or the credit was lost and the peer thinks it told. */
   private watchCredit(nowUs: Us): void {
-    if (!this.streamsOut.blocked) {
-      this.askUs = Infinity;
-      this.asks = 0;
-    } else if (this.askUs === Infinity) {
-      const timeoutUs = this.paths.reduce((least, path) => Math.min(least, path.timeoutUs), MOST_ASK_US);
-      this.askUs = nowUs + Math.min(MOST_ASK_US, timeoutUs * 2 ** Math.min(this.asks, 6));
-    }
+    const timeoutUs = this.paths.reduce((least, path) => Math.min(least, path.timeoutUs), Infinity);
+    const heardUs = this.paths.reduce((latest, path) => Math.max(latest, path.lastHeardUs), 0);
+    this.creditWatch.watch(nowUs, this.streamsOut.blocked, timeoutUs, heardUs);
   }
 
   /** Timeouts, and what they say about the path. */
@@ -440,7 +433,6 @@ const STREAM_WINDOW_BYTES = 16 << 20;
 const RECEIVE_WINDOW_BYTES = 64 << 20;
 const MAX_STREAMS = 64;
 const PROBES = 2;
-const MOST_ASK_US = 2_000_000;
 const FAILED_AFTER_US = 2_000_000;
 /** On a path that loses a third of all packets each way, one time in sixty all of them or their answers are lost. */
 const UNHEARD_PINGS = 6;

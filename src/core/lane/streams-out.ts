@@ -1,6 +1,7 @@
 /**
- * What is waiting to be sent: a queue of bytes for each stream, cut into records for the next coding block. Streams take turns,
- * and those with little go first, so that one with gigabytes does not delay a request of a few bytes.
+ * What is waiting to be sent: a queue of bytes for each stream, cut into records for the next coding block. Streams with little go
+ * first, so that one with gigabytes does not delay a request of a few bytes. Those with much go one after another, as they came:
+ * were they to share the rate, each would end as late as the last, and nothing would be whole for long after a path has died.
  *
  * A record is { stream 4, flags 1, offset 6, length 3 } and `length` bytes; blocks are records one after another.
  */
@@ -19,6 +20,10 @@ interface OutgoingStream {
   creditOffset: number;
   end: 'no' | 'wanted' | 'sent';
   reset: boolean;
+  /** Its place among those with much: the lowest goes first. */
+  turnAt: number;
+  /** Bytes sent since it has that place. */
+  turnBytes: number;
 }
 
 export class StreamsOut {
@@ -28,6 +33,7 @@ export class StreamsOut {
   private readonly streams = new Map<number, OutgoingStream>();
   /** Streams with something to send, in turn. */
   private readonly turn: OutgoingStream[] = [];
+  private turns = 0;
   private readonly initialCreditBytes: number;
   private readonly emit: (event: LaneEvent) => void;
 
@@ -58,6 +64,8 @@ export class StreamsOut {
       creditOffset: this.initialCreditBytes,
       end: 'no',
       reset: false,
+      turnAt: 0,
+      turnBytes: 0,
     });
   }
 
@@ -69,6 +77,7 @@ export class StreamsOut {
     const stream = this.streams.get(id);
     if (stream?.end !== 'no' || bytes.length === 0) return;
     const before = sendable(stream);
+    if (stream.queuedBytes === 0) this.queueUp(stream);
     stream.pieces.push(bytes);
     stream.queuedBytes += bytes.length;
     this.queuedBytes += bytes.length;
@@ -125,8 +134,7 @@ export class StreamsOut {
       } else i++;
     }
     while (this.turn.length > 0 && limit - at > RECORD_HEAD_BYTES) {
-      const long = this.turn.findIndex((stream) => !isShort(stream));
-      const [stream] = this.turn.splice(Math.max(0, long), 1);
+      const [stream] = this.turn.splice(this.longInTurn(), 1);
       at = this.put(stream as OutgoingStream, out, at, limit);
     }
     return at;
@@ -143,6 +151,8 @@ export class StreamsOut {
     const last = stream.end === 'wanted' && length === stream.queuedBytes;
     writeRecordHead(out, at, stream.id, last ? FLAG_END : 0, stream.offset, length);
     this.take(stream, out, at + RECORD_HEAD_BYTES, length);
+    stream.turnBytes += length;
+    if (stream.turnBytes > MOST_TURN_BYTES) this.queueUp(stream);
     this.queuedBytes -= length;
     this.sendableBytes -= length;
     if (length > 0) this.emit({ type: 'sent', id: stream.id, bytes: length });
@@ -151,6 +161,21 @@ export class StreamsOut {
       this.streams.delete(stream.id);
     } else if (isReady(stream)) this.turn.push(stream);
     return at + RECORD_HEAD_BYTES + length;
+  }
+
+  /** Where in `turn` the stream with much is that has waited longest; the first one when all have little. */
+  private longInTurn(): number {
+    let chosen = -1;
+    for (const [i, stream] of this.turn.entries()) {
+      if (isShort(stream)) continue;
+      if (chosen < 0 || stream.turnAt < (this.turn[chosen] as OutgoingStream).turnAt) chosen = i;
+    }
+    return Math.max(0, chosen);
+  }
+
+  private queueUp(stream: OutgoingStream): void {
+    stream.turnAt = this.turns++;
+    stream.turnBytes = 0;
   }
 
   private take(stream: OutgoingStream, out: Uint8Array, at: number, length: number): void {
@@ -210,3 +235,5 @@ export const FLAG_END = 1;
 export const FLAG_RESET = 2;
 /** A request or an answer without content. */
 const SHORT_BYTES = 4096;
+/** More than any request that knows its end is long. */
+const MOST_TURN_BYTES = 16 << 20;
