@@ -333,7 +333,7 @@ export class RateController {
       this.#stall.learnGap(silentUs);
       state.mode = mode;
       state.rate = saved;
-      this.#interval = this.#begin(nowUs, STEADY);
+      this.#interval = this.#begin(nowUs, mode === 'ramp' ? TRAIN : STEADY);
     } else {
       state.rate = Math.max(0.5 * saved, state.initialRate);
       state.base.reset();

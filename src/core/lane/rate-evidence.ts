@@ -97,7 +97,8 @@ export function applyRails(state: RateState, e: Evidence): Decided | null {
   const { measured: m } = e;
   if (m.packets >= Math.max(8, 4 * state.loss.burst) && m.received < 3) {
     state.lower(state.rate * 0.5);
-    if (state.mode === 'ramp') state.mode = 'cruise';
+    // In one run they are an outage, or a burst: the ramp goes on from there.
+    if (state.mode === 'ramp' && m.runs >= 3) state.mode = 'cruise';
     return { plan: STEADY, verdict: 'nothing-arrived' };
   }
   if (m.loss > 0.5 && m.loss > state.loss.rate + Math.max(0.2, 4 * e.sigma)) state.lower(state.rate * 0.7);
