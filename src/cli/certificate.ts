@@ -1,6 +1,7 @@
 /** A look at a server's certificate before anything secret is sent. */
 import { isIP } from 'node:net';
 import { connect } from 'node:tls';
+import { persistently } from '../client/hedge.ts';
 import { HawserError } from '../core/errors.ts';
 
 export interface SeenCertificate {
@@ -13,8 +14,12 @@ export interface SeenCertificate {
   readonly elapsedMs: number;
 }
 
-/** Throws `unreachable`, with the reason. `url` begins with https://. */
-export function lookAtCertificate(url: string, caCert?: string, timeoutMs = 15_000): Promise<SeenCertificate> {
+/** Throws `unreachable`, with the reason, or `stalled` after a minute. `url` begins with https://. */
+export function lookAtCertificate(url: string, caCert?: string): Promise<SeenCertificate> {
+  return persistently((signal) => look(url, caCert, signal));
+}
+
+function look(url: string, caCert: string | undefined, signal: AbortSignal): Promise<SeenCertificate> {
   const { hostname, port } = new URL(url);
   const host = hostname.replace(/^\[|\]$/g, '');
   const startedMs = performance.now();
@@ -38,7 +43,12 @@ export function lookAtCertificate(url: string, caCert?: string, timeoutMs = 15_0
         }),
       );
     };
-    socket.setTimeout(timeoutMs, () => fail(`no answer within ${timeoutMs / 1000} s`));
+    const stop = () => {
+      socket.destroy();
+      reject(new HawserError('interrupted', `Looking at the certificate of ${url} was given up.`, { cause: signal.reason }));
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
     socket.once('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message, error));
     socket.once('close', () => fail('the connection was closed'));
     socket.once('secureConnect', () => {

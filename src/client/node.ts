@@ -11,6 +11,7 @@ import type { ApiOptions, Pending } from './api.ts';
 import { createApi } from './api.ts';
 import type { Api } from './api-contract.ts';
 import type { Client, ClientOptions, Progress } from './contract.ts';
+import { persistently } from './hedge.ts';
 import { type LaneMemory, openLaneMemory } from './lane-memory.ts';
 import { probe } from './probe.ts';
 import { defaultStateFolder } from './put/digest-cache.ts';
@@ -34,13 +35,13 @@ export function createClient(options: ClientOptions): Client {
   const api = createApi(transport, access);
 
   return {
-    capabilities: () => api.capabilities(),
-    whoami: () => api.whoami(),
+    capabilities: () => persistently((signal) => api.capabilities({ signal })),
+    whoami: () => persistently((signal) => api.whoami({ signal })),
     forgetLane: () => laneMemory(options)?.forget(),
     async rememberLane() {
       const memory = laneMemory(options);
       if (!memory) return;
-      const ticket = await api.laneTicket();
+      const ticket = await persistently((signal) => api.laneTicket({ signal }));
       memory.learn({ ...ticket, rttMs: https.info().rttMs, worked: true });
     },
     info: () => transport.info(),
