@@ -41,6 +41,9 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
     }
     return { plan: TRAIN, verdict: 'pass' };
   }
+  // All of it came as fast as it went, but for a run or two: a burst of losses, of which the next train will tell more.
+  const isBurst = m.runs < 3 && e.throughput >= rate * (1 + 0.7 * step) && e.queueUs < e.targetUs;
+  if (state.mode === 'ramp' && isBurst && m.loss > 0.5) return { plan: TRAIN, verdict: 'burst' };
   // Of losses of which nothing is known while there is a queue, what comes next says more: the queue may be this train's own.
   if (!loss.known && e.queueUs < e.targetUs / 2) loss.learnPassed(m.loss, m.packets);
   const unsure = !loss.known && m.loss > 0.02;
