@@ -155,7 +155,7 @@ async function openOverHttps(context: Context): Promise<LaneTransport> {
     secret: Buffer.from(grant.secret, 'hex'),
     clientRandom,
     maxPaths: grant.paths,
-    // Greetings go out twenty times in this; without a round trip to go by, a satellite must do.
+    // Greetings go out some ninety times in this; without a round trip to go by, a satellite must do.
     timeoutMs: rttMs === null ? MOST_OPEN_MS : Math.min(MOST_OPEN_MS, LEAST_OPEN_MS + 10 * rttMs),
     ...(rttMs === null ? {} : { rttMs }),
   }).catch((cause: unknown) => {
@@ -254,7 +254,7 @@ const MOST_OPEN_MS = 10_000;
 /** Three round trips of 200 ms and a little: further away some are asked in vain, which costs little. */
 const HEDGE_MS = 700;
 const MOST_ASKINGS = 6;
-/** Hellos go out twenty times a second in this. */
+/** Hellos go out eighty times in this. */
 const LEAST_HELLO_MS = 1_500;
 const MOST_HELLO_MS = 4_500;
 /** While HTTPS is tried as well. */

@@ -224,7 +224,7 @@ const leftForLane = (): HawserError => new HawserError('rerouted', 'The lane is 
 
 const noValue = (): void => undefined;
 
-/** Over UDP a hello goes out twenty times a second: one that is not answered by then will not be. */
+/** Over UDP a hello goes out eighty times in this and a round trip: one that is not answered by then will not be. */
 const LEAST_PATIENCE_MS = 1_000;
 const PATIENCE_ROUND_TRIPS = 3;
 const REVIEW_MS = 500;

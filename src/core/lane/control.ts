@@ -408,7 +408,8 @@ function greetUs(path: Path, due: Dues): Us {
  * not by a beat, for links that come and go have one too.
  */
 function greetAgainUs(greetings: number): Us {
-  return greetings < OFTEN_GREETINGS ? Math.min(100_000, 25_000 * greetings) : 800_000;
+  if (greetings < CLOSE_GREETINGS) return Math.min(20_000, 10_000 * greetings);
+  return greetings < OFTEN_GREETINGS ? 100_000 : 800_000;
 }
 
 const OVERHEAD = HEADER_BYTES + TAG_BYTES;
@@ -421,7 +422,8 @@ const LAST_STATE_US = 2_000;
 const MIN_CHALLENGE_US = 50_000;
 const KEEP_ALIVE_US = 15_000_000;
 /** Bursts of loss that are counted in packets only end when some are sent. */
-const OFTEN_GREETINGS = 80;
+const CLOSE_GREETINGS = 60;
+const OFTEN_GREETINGS = 120;
 const CLOSE_REPEATS = 2;
 const PING_PLAIN = 0;
 const PING_FULL = 1;

@@ -52,7 +52,7 @@ export class HelloRoutes {
     this.sentUs[this.attempts & 0xff] = nowUs;
     for (const { port, address } of this.open) this.put(batch, port, address);
     this.attempts++;
-    this.nextUs = nowUs + Math.min(MOST_WAIT_US, WAIT_STEP_US * this.attempts);
+    this.nextUs = nowUs + helloWaitUs(this.attempts);
     return this.nextUs;
   }
 
@@ -117,6 +117,15 @@ export class HelloRoutes {
 
 /** The first answer that comes is the server's, unless somebody forges some. */
 const MOST_ANSWERS = 8;
-/** A hello costs as much as a packet, and a lost one as much as a round trip. */
-const WAIT_STEP_US = 10_000;
-const MOST_WAIT_US = 50_000;
+/**
+ * A hello costs as much as a packet, and a lost one as much as a round trip. After those that a short way needs they come close
+ * together for a second, for bursts of losses that are counted in packets only end when some are sent: no more than a lane sends
+ * when it knows nothing.
+ */
+function helloWaitUs(attempts: number): Us {
+  if (attempts < FEW_ATTEMPTS) return 10_000 * attempts;
+  return attempts < OFTEN_ATTEMPTS ? 15_000 : 50_000;
+}
+
+const FEW_ATTEMPTS = 6;
+const OFTEN_ATTEMPTS = 80;
