@@ -128,9 +128,11 @@ class Gathering {
   private bulkIn = 0;
   private bulkOut = 0;
   private gatherUs = 0;
+  /** Since when it is bulk. */
+  private bulkSinceUs: Us;
 
   constructor(nowUs: Us) {
-    this.sinceUs = nowUs;
+    this.sinceUs = this.bulkSinceUs = nowUs;
   }
 
   /** How long after this step's beginning the next should be. */
@@ -141,7 +143,11 @@ class Gathering {
     if (elapsedUs >= PERIOD_US) {
       const spacingUs = elapsedUs / Math.max(1, this.bulkIn + this.bulkOut);
       const mostUs = this.bulkOut > this.bulkIn ? MOST_GATHER_OUT_US : MOST_GATHER_IN_US;
-      this.gatherUs = spacingUs > SPARSE_US ? 0 : Math.min(mostUs, Math.max(LEAST_GATHER_US, GATHERED * spacingUs));
+      if (spacingUs > SPARSE_US) this.bulkSinceUs = nowUs;
+      // A short object waits for its end at every turn.
+      const share = nowUs - this.bulkSinceUs < LASTING_US ? 0.5 : 1;
+      this.gatherUs =
+        spacingUs > SPARSE_US ? 0 : Math.min(share * mostUs, Math.max(LEAST_GATHER_US, share * GATHERED * spacingUs));
       this.sinceUs = nowUs;
       this.bulkIn = this.bulkOut = 0;
     }
@@ -160,4 +166,6 @@ const MOST_GATHER_OUT_US = 4000;
 const MOST_GATHER_IN_US = 5000;
 /** Less than 40 Mbit/s: no work worth saving. */
 const SPARSE_US = 250;
+/** 2.5 MB at 100 Mbit/s. */
+const LASTING_US = 200_000;
 const LONGEST_TIMER_MS = 1000;
