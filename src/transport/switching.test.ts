@@ -387,3 +387,19 @@ test('closing gives up an opening that is under way, and closes a lane that come
   await closing;
   assert.equal(made.closes, 1);
 });
+
+test('where no connection comes about for long a lane is asked for, though nothing is known of the way', async (context) => {
+  for (const [isNextDoor, expected] of [
+    [false, 1],
+    [true, 0],
+  ] as const) {
+    const { transport, openings } = world(context, { rttMs: null, isNextDoor });
+    transport.prepare?.();
+    void transport.request({ method: 'GET', target: '/health' });
+    await turn();
+    assert.equal(openings.length, 0);
+    context.mock.timers.tick(1000);
+    assert.equal(openings.length, expected);
+    context.mock.timers.reset();
+  }
+});

@@ -48,6 +48,7 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
   const meters = { https: createTrafficMeter(nowMs), lane: createTrafficMeter(nowMs) };
   const underWay = new Set<Entry>();
   let reviews: NodeJS.Timeout | null = null;
+  let first: NodeJS.Timeout | null = null;
 
   /** The lane, when new requests are to go over it. */
   function laneToUse(): LaneTransport | null {
@@ -111,6 +112,7 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
     request.signal?.addEventListener('abort', onAbort);
     if (request.signal?.aborted) onAbort();
     underWay.add(entry);
+    if (over === 'https') watchFirst();
     const onEnd = (): void => {
       end();
       underWay.delete(entry);
@@ -160,11 +162,21 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
     },
     async close() {
       stopReviews();
+      if (first) clearTimeout(first);
       const leaving = keeper.close();
       await https.close();
       await leaving;
     },
   };
+
+  /** Where no connection comes about for long a lane is worth it, however far the server is: it is asked for over others. */
+  function watchFirst(): void {
+    if (laneOnly || isNextDoor || !wanted || first || https.info().rttMs !== null) return;
+    first = setTimeout(() => {
+      if (https.info().rttMs === null && keeper.mayOpen) keeper.open().then(leaveHttps, () => undefined);
+    }, LATE_MS);
+    first.unref();
+  }
 
   /** Next door TCP is at its best, and costs less. How far the server is shows with the first answer. */
   function openIfWorthIt(): void {
@@ -235,5 +247,6 @@ const AGAIN_MS = 60_000;
 /** Half of it is what a busy machine may add. Nearer than this, TCP has made a loss good before it is missed. */
 const NEAR_MS = 8;
 const LEAST_STUCK_MS = 300;
+const LATE_MS = 700;
 const DROP_MS = 5_000;
 const FAST_BYTES_PER_SECOND = 5_000_000;
