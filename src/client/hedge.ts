@@ -83,7 +83,11 @@ export interface PersistentOptions {
  * sends a lost packet again, so that connections which are stuck are given up for new ones. Who is refused a connection is told
  * after a few tries. Rejects with the first refusal, or with the last failure of the network.
  */
-export async function persistently<T>(ask: (signal: AbortSignal) => Promise<T>, options: PersistentOptions = {}): Promise<T> {
+export async function persistently<T>(
+  ask: (signal: AbortSignal) => Promise<T>,
+  options: PersistentOptions = {},
+  onLate?: (late: T) => void,
+): Promise<T> {
   const { signal, deadlineMs = DEADLINE_MS, sleep = sleepMs } = options;
   let leftMs = deadlineMs;
   let failures = 0;
@@ -92,7 +96,7 @@ export async function persistently<T>(ask: (signal: AbortSignal) => Promise<T>, 
     leftMs -= roundMs;
     const both = signal ? AbortSignal.any([signal, round]) : round;
     try {
-      return await hedged(ask, { everyMs: EVERY_MS, most: MOST_BESIDE, signal: both });
+      return await hedged(ask, { everyMs: EVERY_MS, most: MOST_BESIDE, signal: both }, onLate);
     } catch (error) {
       const isLate = round.aborted && !signal?.aborted;
       if (isLate && leftMs > 0) continue;

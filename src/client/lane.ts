@@ -6,7 +6,7 @@ import type { LaneTransport } from '../transport/lane-transport.ts';
 import type { LocalPath } from '../transport/local-paths.ts';
 import * as answers from './answers.ts';
 import type { Api, LaneEndpoints } from './api-contract.ts';
-import { hedged } from './hedge.ts';
+import { persistently } from './hedge.ts';
 import type { LaneMemory, ReachedRate } from './lane-memory.ts';
 
 export interface LaneWishes {
@@ -139,9 +139,9 @@ async function openOverHttps(context: Context): Promise<LaneTransport> {
   const clientRandom = randomBytes(32);
   const [grant, { openClientLane, createLaneTransport }] = await Promise.all([
     // Over TCP the first packets decide: one that is lost costs a second, and several at the wrong moment ten.
-    hedged(
+    persistently(
       (stop) => api.openLane({ clientRandom: clientRandom.toString('hex'), ...request(wishes, received) }, { signal: stop }),
-      { everyMs: HEDGE_MS, most: MOST_ASKINGS, signal },
+      { signal },
       ({ id }) => api.closeLane(id).catch(() => undefined),
     ),
     parts,
@@ -251,9 +251,6 @@ async function loadParts() {
 const FAIR: LanePolicy = { kind: 'fair' };
 const LEAST_OPEN_MS = 4_000;
 const MOST_OPEN_MS = 10_000;
-/** Three round trips of 200 ms and a little: further away some are asked in vain, which costs little. */
-const HEDGE_MS = 700;
-const MOST_ASKINGS = 6;
 /** Hellos go out eighty times in this. */
 const LEAST_HELLO_MS = 1_500;
 const MOST_HELLO_MS = 4_500;

@@ -403,3 +403,15 @@ test('where no connection comes about for long a lane is asked for, though nothi
     context.mock.timers.reset();
   }
 });
+
+test('a question that was asked over HTTPS just before the lane opened goes over it when no answer comes', async (context) => {
+  const { transport, asked, grant, pass } = world(context);
+  transport.prepare?.();
+  const question = transport.request(GET);
+  await turn();
+  assert.equal(asked[0]!.over, 'https');
+  await grant();
+  assert.ok(!asked[0]!.request.signal?.aborted);
+  await pass(1500);
+  await assert.rejects(question, { code: 'rerouted' });
+});

@@ -80,6 +80,8 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
       return;
     }
     deadSinceMs = null;
+    // Questions that were too young when the lane opened.
+    if (now >= httpsUntilMs) leaveOnce(false);
     for (const { over } of underWay) {
       if (over !== 'lane') continue;
       lane.checkPulse();
@@ -192,12 +194,16 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
    * keeps the blocks that it has. A TCP that has shown for a while that it is fast may end what it is at.
    */
   function leaveHttps(): void {
+    leaveOnce(true);
+  }
+
+  function leaveOnce(withBulk: boolean): void {
     const proven = meters.https.activeMs > TRIAL_MS && meters.https.bytesPerSecond > FAST_BYTES_PER_SECOND;
     if (proven) return;
     // A question that is long without an answer hangs on a lost packet.
     const stuckMs = nowMs() - Math.max(LEAST_STUCK_MS, 2 * (https.info().rttMs ?? 0));
     for (const { over, bulk, sinceMs, abort } of underWay)
-      if (over === 'https' && (bulk || sinceMs < stuckMs)) abort.abort(leftForLane());
+      if (over === 'https' && ((bulk && withBulk) || (!bulk && sinceMs < stuckMs))) abort.abort(leftForLane());
   }
 }
 
