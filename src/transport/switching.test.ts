@@ -23,7 +23,8 @@ function world(
     request.signal?.addEventListener('abort', () => answer.reject(new HawserError('interrupted', 'It was asked to stop.')));
     return answer.promise;
   };
-  const info = (transport: string): PathInfo => ({ transport, remote: 'there', httpVersion: '1.1', rttMs });
+  let knownMs = rttMs;
+  const info = (transport: string): PathInfo => ({ transport, remote: 'there', httpVersion: '1.1', rttMs: knownMs });
   const switching = createSwitchingTransport({
     https: { request: ask('https'), info: () => info('https'), close() {} },
     openLane: (signal) => {
@@ -53,6 +54,10 @@ function world(
     transport,
     asked,
     openings,
+    /** A connection came about. */
+    connect(afterMs: number) {
+      knownMs = afterMs;
+    },
     /** Opens the newest lane that was asked for. */
     async grant() {
       let state = 'active';
@@ -399,6 +404,25 @@ test('where no connection comes about for long a lane is asked for, though nothi
     await turn();
     assert.equal(openings.length, 0);
     context.mock.timers.tick(1000);
+    assert.equal(openings.length, expected);
+    context.mock.timers.reset();
+  }
+});
+
+test('a lane is asked for as soon as a connection shows how far the server is, before anything is answered', async (context) => {
+  for (const [rttMs, expected] of [
+    [100, 1],
+    [3, 0],
+  ] as const) {
+    const { transport, openings, connect } = world(context, { rttMs: null });
+    transport.prepare?.();
+    void transport.request({ method: 'GET', target: '/health' });
+    context.mock.timers.tick(100);
+    assert.equal(openings.length, 0);
+    connect(rttMs);
+    context.mock.timers.tick(10);
+    assert.equal(openings.length, expected);
+    context.mock.timers.tick(2000);
     assert.equal(openings.length, expected);
     context.mock.timers.reset();
   }

@@ -164,19 +164,27 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
     },
     async close() {
       stopReviews();
-      if (first) clearTimeout(first);
+      if (first) clearInterval(first);
       const leaving = keeper.close();
       await https.close();
       await leaving;
     },
   };
 
-  /** Where no connection comes about for long a lane is worth it, however far the server is: it is asked for over others. */
+  /**
+   * How far the server is shows with the first connection, two round trips before the first answer. Where none comes about for long
+   * a lane is worth it, however far that is: it is asked for over others.
+   */
   function watchFirst(): void {
     if (laneOnly || isNextDoor || !wanted || first || https.info().rttMs !== null) return;
-    first = setTimeout(() => {
-      if (https.info().rttMs === null && keeper.mayOpen) keeper.open().then(leaveHttps, () => undefined);
-    }, LATE_MS);
+    let looks = 0;
+    first = setInterval(() => {
+      const isKnown = https.info().rttMs !== null;
+      if (!isKnown && ++looks * LOOK_MS < LATE_MS) return;
+      clearInterval(first!);
+      if (isKnown) openIfWorthIt();
+      else if (keeper.mayOpen) keeper.open().then(leaveHttps, () => undefined);
+    }, LOOK_MS);
     first.unref();
   }
 
@@ -253,6 +261,7 @@ const AGAIN_MS = 60_000;
 /** Half of it is what a busy machine may add. Nearer than this, TCP has made a loss good before it is missed. */
 const NEAR_MS = 8;
 const LEAST_STUCK_MS = 300;
+const LOOK_MS = 10;
 const LATE_MS = 700;
 const DROP_MS = 5_000;
 const FAST_BYTES_PER_SECOND = 5_000_000;

@@ -175,6 +175,14 @@ for (const [name, skip, setting] of ways) {
       for (let i = 0; i < 20; i++) assert.equal(digest(answers[i + 1]!.bytes), digest(pattern(i * 20_000)), `answer ${i}`);
     });
 
+    it('is known to be of use as soon as it is open', async () => {
+      const { link } = await connect();
+      assert.deepEqual(
+        link.stats()?.paths.map(({ state }) => state),
+        ['active'],
+      );
+    });
+
     it('carries the same through loss, copies and tampering, and is told of no more than it should', async () => {
       const { link, relay } = await connect();
       let count = 0;

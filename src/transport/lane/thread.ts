@@ -210,8 +210,11 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
       const { pathId, state } = event;
       const address = driven.paths.get(pathId)?.address;
       post({ op: 'path', lane: driven.key, pathId, state, host: address?.host ?? '', port: address?.port ?? 0 });
+      driven.snapshotAtUs = 0;
       if (driven.opened || driven.role === 'server') return;
       driven.opened = true;
+      // Whoever hears that it is open looks at once whether it is of use.
+      housekeep(driven, nowUs());
       post({ op: 'opened', lane: driven.key });
     } else if (event.type === 'closed')
       farewells.push({ op: 'closed', lane: driven.key, reason: event.reason, byPeer: event.byPeer });
