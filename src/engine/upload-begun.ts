@@ -6,12 +6,13 @@ export type Begun = ReturnType<typeof createBegun>;
 export function createBegun(clock: Clock) {
   const waiting = new Map<string, PromiseWithResolvers<true>>();
   return {
-    /** Resolves when the upload has begun, or has not for too long; at once when too many wait. */
-    async until(id: string): Promise<void> {
+    /** Resolves when the upload is there, or has not begun for too long; at once when too many wait. */
+    async until(id: string, isThere: () => Promise<boolean>): Promise<void> {
       if (waiting.size >= MOST_WAITING && !waiting.has(id)) return;
       const one = waiting.get(id) ?? Promise.withResolvers<true>();
       waiting.set(id, one);
-      await within(clock, PATIENCE_MS, one.promise);
+      // Looked for after it is waited for: it may begin meanwhile.
+      if (!(await isThere())) await within(clock, PATIENCE_MS, one.promise);
       if (waiting.get(id) === one) waiting.delete(id);
     },
 

@@ -28,7 +28,7 @@ export function createReceiving(context: UploadContext, open: OpenUploads, begun
   ): Promise<BlocksAccepted> {
     permit(who, 'write');
     inFlight.checkOpen();
-    if (whenBegun && (await meta.getUpload(id)) === null) await begun.until(id);
+    if (whenBegun) await begun.until(id, async () => (await meta.getUpload(id)) !== null);
     const record = await loadUpload(meta, who, id);
     if (record.state !== 'receiving') throw unknownUpload(id);
     const gate = await context.transfers().admit(who, record.transfer ?? undefined);
