@@ -57,7 +57,8 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
   } else if (!e.excess && e.throughput > 1.08 * rate) state.rate = Math.min(rate * interval.gain, e.throughput * 0.98);
   state.mode = 'cruise';
   state.trainGain = CRUISE_GAIN;
-  if (endsRamp && !state.isJittery && m.loss <= expectedLoss + e.margin) return { plan: secondLook(state), verdict: 'fail' };
+  const mayLook = endsRamp && !state.isJittery && state.policy.kind !== 'background';
+  if (mayLook && m.loss <= expectedLoss + e.margin) return { plan: secondLook(state), verdict: 'fail' };
   state.failTrain();
   if (e.excess) state.suspect(e.nowUs, referenceOf(state, e));
   return { plan: STEADY, verdict: 'fail' };

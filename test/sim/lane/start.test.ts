@@ -33,3 +33,12 @@ for (const [rttMs, least] of [
     assert.ok(share >= least, `${share} of the first ${SECONDS} s`);
   });
 }
+
+test('who stays in the background does not look twice', () => {
+  const gains = new Set<string>();
+  const decisionLog = (line: string): void => void gains.add(/train g=([\d.]+)/.exec(line)?.[1] ?? '');
+  const flow = { kind: 'lane', lane: { policy: { kind: 'background' } } } as const;
+  runScenario({ seed: 1, mbit: 100, rttMs: 100, queueMs: 200, seconds: SECONDS, fromS: 0, decisionLog, flows: [flow] });
+  assert.ok(gains.has('4.00'));
+  assert.ok(!gains.has('2.00'));
+});
