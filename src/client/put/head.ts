@@ -37,11 +37,16 @@ export const chooseUploadId = (): string => randomId(randomBytes, 20);
  * hundred kilobytes that leave before it says so are little of a large file only.
  */
 export function mayHaveHead(api: Api, size: number, digest: string | undefined, options: TransferOptions): boolean {
-  const { rttMs } = api.transport.info();
   const { limitRateBytesPerSecond, overwrite = 'always' } = options;
   const isNew = digest === undefined || size >= LARGE_BYTES;
   const isPlain = isNew && limitRateBytesPerSecond === undefined && overwrite === 'always';
-  return isPlain && rttMs !== null && rttMs > FAR_MS;
+  return isPlain && roundTripMatters(api);
+}
+
+/** One is worth saving. */
+export function roundTripMatters(api: Api): boolean {
+  const { rttMs } = api.transport.info();
+  return rttMs !== null && rttMs > FAR_MS;
 }
 
 export function sendHead(api: Api, id: string, { local }: Source, size: number, follow: boolean, putSignal: AbortSignal): Head {

@@ -16,7 +16,7 @@ import type { DigestCache } from './digest-cache.ts';
 import type { EarlyUpload } from './early-upload.ts';
 import { framesLength, readFrames } from './frames.ts';
 import { createFrontier } from './frontier.ts';
-import type { Head } from './head.ts';
+import { type Head, roundTripMatters } from './head.ts';
 import type { Job } from './job.ts';
 import { changedFailure, type LocalPath, showLocal } from './local.ts';
 import { createSending, type Sending } from './sending.ts';
@@ -203,7 +203,7 @@ async function sendRound(
     let asked: Promise<FileInfo | null> = Promise.resolve(null);
     const published = Promise.withResolvers<FileInfo>();
     const ask = (): void => {
-      if (ending.signal.aborted || !isFar(job) || source.state().key !== key) return;
+      if (ending.signal.aborted || !roundTripMatters(job.api) || source.state().key !== key) return;
       asked = completeEarly(job, status, size, digest, ending.signal);
       void asked.then((info) => info && published.resolve(info));
     };
@@ -269,12 +269,6 @@ async function completeEarly(
   }
 }
 
-/** A round trip is worth saving. */
-function isFar({ api }: Job): boolean {
-  const { rttMs } = api.transport.info();
-  return rttMs !== null && rttMs > FAR_MS;
-}
-
 function whyAgain(error: unknown): Again | null {
   if (!(error instanceof HawserError)) return null;
   const { code } = error;
@@ -330,6 +324,5 @@ function createCount(job: Job, announced: number) {
   };
 }
 
-const FAR_MS = 5;
 const MOST_ROUNDS = 3;
 const LONGEST_POLL_MS = 2000;
