@@ -81,7 +81,7 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
     }
     deadSinceMs = null;
     // Questions that were too young when the lane opened.
-    if (now >= httpsUntilMs) leaveOnce(false);
+    if (now >= httpsUntilMs) rerouteHttps(false);
     for (const { over } of underWay) {
       if (over !== 'lane') continue;
       lane.checkPulse();
@@ -188,7 +188,7 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
     first.unref();
   }
 
-  /** Next door TCP is at its best, and costs less. How far the server is shows with the first answer. */
+  /** Next door TCP is at its best, and costs less. */
   function openIfWorthIt(): void {
     if (laneOnly || isNextDoor || !wanted || !keeper.mayOpen) return;
     const { rttMs } = https.info();
@@ -202,10 +202,10 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
    * keeps the blocks that it has. A TCP that has shown for a while that it is fast may end what it is at.
    */
   function leaveHttps(): void {
-    leaveOnce(true);
+    rerouteHttps(true);
   }
 
-  function leaveOnce(withBulk: boolean): void {
+  function rerouteHttps(withBulk: boolean): void {
     const proven = meters.https.activeMs > TRIAL_MS && meters.https.bytesPerSecond > FAST_BYTES_PER_SECOND;
     if (proven) return;
     // A question that is long without an answer hangs on a lost packet.
