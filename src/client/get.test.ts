@@ -229,6 +229,24 @@ describe('get of a tree', () => {
       [['/mixed/b', 'local_io']],
     );
   });
+
+  it('goes on under the new name where it was interrupted, and goes into it the next time', async () => {
+    put('renamed/big', bytes(3 * MIB, 6));
+    const to = join(local(), 'mine');
+    const stop = new AbortController();
+    const first = troubled({
+      piece: (piece) => {
+        stop.abort();
+        return piece;
+      },
+    });
+    await assert.rejects(runGet(first, ['/renamed'], to, options({ signal: stop.signal })), isCode('interrupted'));
+    assert.ok(fs.statSync(to).isDirectory());
+    await runGet(api, ['/renamed'], to, options());
+    assert.deepEqual(fs.readdirSync(to), ['big']);
+    await runGet(api, ['/renamed'], to, options());
+    assert.deepEqual(fs.readdirSync(to).sort(), ['big', 'renamed']);
+  });
 });
 
 describe('get of a large file', () => {

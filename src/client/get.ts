@@ -1,4 +1,5 @@
 /** `get`: remote files and folders to local ones, or one file to a stream. */
+import { resolve } from 'node:path';
 import { HawserError } from '../core/errors.ts';
 import { parsePath } from '../core/path.ts';
 import type { Api } from './api-contract.ts';
@@ -9,6 +10,8 @@ import { joinLocal, showLocal } from './get/local-path.ts';
 import { openSession, type Session } from './get/session.ts';
 import { streamOut, type Writer } from './get/stream-out.ts';
 import { fetchTargets } from './get/tree.ts';
+import { type NewName, openNewName } from './new-names.ts';
+import { defaultStateFolder } from './put/digest-cache.ts';
 
 /**
  * Fetches `sources` to `destination`: into it when it is a local folder, ends with a slash (made then) or there are several
@@ -32,22 +35,28 @@ export async function runGet(
     destination: typeof destination === 'string' ? destination : '-',
     first: (call) => Promise.all(paths.map((path) => look(api, call, path))),
   });
+  const place = typeof destination === 'string' ? resolve(destination) : '-';
+  const newName = openNewName(options.stateFolder ?? defaultStateFolder(), ['get', api.transport.info().remote, ...paths, place]);
   let targets: readonly string[] = [];
   try {
     targets =
-      typeof destination === 'string' ? await toFiles(session, first, destination) : await toWriter(session, first, destination);
+      typeof destination === 'string'
+        ? await toFiles(session, first, destination, newName)
+        : await toWriter(session, first, destination);
   } catch (error) {
     session.end(error);
   }
-  return await session.finish(targets);
+  const summary = await session.finish(targets);
+  if (summary.filesFailed === 0) newName.end();
+  return summary;
 }
 
 async function look(api: Api, call: Call, path: string): Promise<Source> {
   return { path, info: await call((signal) => api.stat(path, { follow: true, signal })) };
 }
 
-async function toFiles(session: Session, sources: readonly Source[], destination: string): Promise<string[]> {
-  const targets = planTargets(sources, destination);
+async function toFiles(session: Session, sources: readonly Source[], destination: string, newName: NewName): Promise<string[]> {
+  const targets = planTargets(sources, destination, newName);
   const [only] = sources;
   await fetchTargets(session, targets);
   if (sources.length === 1 && only?.info.kind === 'file') session.throwIfFailed();

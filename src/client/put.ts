@@ -7,6 +7,7 @@ import { joinPath, parsePath } from '../core/path.ts';
 import type { FileInfo } from '../engine/contract.ts';
 import type { Api } from './api-contract.ts';
 import type { Capabilities, PutSource, TransferOptions, TransferSummary } from './contract.ts';
+import { openNewName } from './new-names.ts';
 import { readAhead } from './put/batches.ts';
 import { createBufferPool } from './put/buffers.ts';
 import { defaultStateFolder, openDigestCache } from './put/digest-cache.ts';
@@ -17,7 +18,7 @@ import { createFlow } from './put/flow.ts';
 import { createJob, createStop, type Job, type Stop } from './put/job.ts';
 import { createPacks, type PackLimits } from './put/packs.ts';
 import { PIECE_BUFFER_BYTES } from './put/source-file.ts';
-import { describeSources, readSource, type Source, targetsOf } from './put/sources.ts';
+import { absoluteSource, describeSources, readSource, type Source, targetsOf } from './put/sources.ts';
 import { uploadStream } from './put/stream.ts';
 import { createStreams, type Streams } from './put/streams.ts';
 import { type RetryOptions, withRetry } from './retry.ts';
@@ -68,7 +69,9 @@ async function putFiles(
   const inside = only && only.name !== '' ? joinPath(remote, only.name) : null;
   const walking = { follow: options.follow ?? false, exclude: compileExclude(options.exclude ?? []) };
   const allFiles = sources.every(({ file }) => file);
-  const cache = openDigestCache(options.stateFolder ?? defaultStateFolder());
+  const stateFolder = options.stateFolder ?? defaultStateFolder();
+  const cache = openDigestCache(stateFolder);
+  const newName = openNewName(stateFolder, ['put', api.transport.info().remote, ...sources.map(absoluteSource), remote]);
   const request = {
     source: describeSources(sources),
     destination,
@@ -92,18 +95,21 @@ async function putFiles(
   );
   const { job, flow, streams } = await opening;
   const early = await earlier;
-  return await conclude(job, stop, only !== null && only.file !== null, async () => {
+  const summary = await conclude(job, stop, only !== null && only.file !== null, async () => {
     try {
       return await work();
     } finally {
       await early?.drop();
     }
   });
+  if (summary.filesFailed === 0) newName.end();
+  return summary;
 
   async function work(): Promise<string[]> {
     const [capabilities, there, below] = await asked;
     const intoFolder = destination.endsWith('/') || sources.length > 1;
-    const targets = targetsOf(sources, remote, { intoFolder, there });
+    const targets = targetsOf(sources, remote, { intoFolder, there, begunAsNewName: newName.begun });
+    if (only?.isFolder && there === null && targets[0] === remote) newName.begin();
     const before = only === null || targets[0] === remote ? there : below;
     const packs = createPacks(job, streams, flow, packLimits(capabilities, isFar(api)));
     const uploads = createPool(() => (isFar(api) ? FAR_OPEN_UPLOADS : NEAR_OPEN_UPLOADS));

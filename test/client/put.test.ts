@@ -162,6 +162,34 @@ test('an interrupted put goes on where it was, and a source that changed meanwhi
   assert.equal(watched.events.filter((event) => event.type === 'notice' && event.code === 'source_changed').length, 1);
 });
 
+test('an interrupted put of a folder under a new name goes on under that name, and the next one goes into it', async () => {
+  const server = createEngineApi();
+  const tree = path.join(folder(), 'tree');
+  fs.mkdirSync(tree);
+  fs.writeFileSync(path.join(tree, 'large'), bytes(3 << 20));
+  const stop = new AbortController();
+  server.onPiece = () => stop.abort();
+  await assert.rejects(runPut(server.api, [tree], '/new', options({ signal: stop.signal })), { code: 'interrupted' });
+  assert.equal((await server.engine.stat(WHO, '/new')).kind, 'folder');
+  server.onPiece = () => undefined;
+  assert.deepEqual((await runPut(server.api, [tree], '/new', options())).targets, ['/new']);
+  assert.deepEqual(await server.content('/new/large'), bytes(3 << 20));
+  assert.deepEqual((await runPut(server.api, [tree], '/new', options())).targets, ['/new/tree']);
+});
+
+test('an interrupted put into a folder that was there goes on in it', async () => {
+  const server = createEngineApi();
+  await server.engine.makeFolder(WHO, '/there', {});
+  const tree = path.join(folder(), 'tree');
+  fs.mkdirSync(tree);
+  fs.writeFileSync(path.join(tree, 'large'), bytes(3 << 20));
+  const stop = new AbortController();
+  server.onPiece = () => stop.abort();
+  await assert.rejects(runPut(server.api, [tree], '/there', options({ signal: stop.signal })), { code: 'interrupted' });
+  server.onPiece = () => undefined;
+  assert.deepEqual((await runPut(server.api, [tree], '/there', options())).targets, ['/there/tree']);
+});
+
 test('a source that changes while it is sent is sent again where it differs; one that never rests fails', async () => {
   const server = createEngineApi();
   const file = path.join(folder(), 'large');

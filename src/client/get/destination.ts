@@ -4,6 +4,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { HawserError } from '../../core/errors.ts';
 import { baseName } from '../../core/path.ts';
 import type { FileInfo } from '../../engine/contract.ts';
+import type { NewName } from '../new-names.ts';
 import { isErrno, localError } from './local-error.ts';
 
 export interface Source {
@@ -23,12 +24,14 @@ export interface Target {
 
 /**
  * Into `destination` when it is a folder, ends with a slash (it is made then) or there are several sources; else it is the new
- * name of the one source.
+ * name of the one source, and stays so when an earlier get of it has made that folder.
  */
-export function planTargets(sources: readonly Source[], destination: string): Target[] {
+export function planTargets(sources: readonly Source[], destination: string, newName: NewName): Target[] {
   if (destination === '') throw new HawserError('usage', 'The destination is empty: name a local folder or file.');
-  const into = sources.length > 1 || /[/\\]$/.test(nativeSlashes(destination)) || isFolder(destination);
-  if (!into) {
+  const intoFolder = sources.length > 1 || /[/\\]$/.test(nativeSlashes(destination));
+  const isThere = isFolder(destination);
+  if (!intoFolder && (!isThere || newName.begun)) {
+    if (!isThere && sources[0]?.info.kind === 'folder') newName.begin();
     const path = resolve(destination);
     const trunk = existing(dirname(path));
     return sources.map((source) => ({ source, trunk, names: [basename(path)] }));

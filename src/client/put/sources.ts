@@ -31,13 +31,16 @@ export function readSource(given: string, isOnlyOne: boolean): Source {
   }
 }
 
-/** Where each source arrives: in the destination when that is a folder, or is to be one; else as it. */
+/**
+ * Where each source arrives: in the destination when that is a folder, or is to be one; else as it. `begunAsNewName`: the folder
+ * there is what an earlier put of this source has made.
+ */
 export function targetsOf(
   sources: readonly Source[],
   destination: string,
-  { intoFolder, there }: { intoFolder: boolean; there: FileInfo | null },
+  { intoFolder, there, begunAsNewName }: { intoFolder: boolean; there: FileInfo | null; begunAsNewName: boolean },
 ): string[] {
-  const into = intoFolder || there?.kind === 'folder';
+  const into = intoFolder || (there?.kind === 'folder' && !begunAsNewName);
   if (there && there.kind !== 'folder' && (into || sources.some((source) => source.isFolder))) {
     throw new HawserError('not_folder', `"${destination}" on the server is no folder: choose another destination.`, {
       value: destination,
@@ -54,6 +57,10 @@ export function targetsOf(
     seen.add(target);
   }
   return targets;
+}
+
+export function absoluteSource({ local }: Source): string {
+  return path.resolve(showLocal(local));
 }
 
 /** For the list of transfers. */
