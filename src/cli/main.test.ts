@@ -40,6 +40,9 @@ describe('the command line', () => {
       ['profiles use nosuch', /no profile "nosuch"/],
       ['mkdir', /hawser mkdir --help/],
       ['pause', /hawser pause --help/],
+      ['bench', /bench needs a command: see "hawser bench --help"/],
+      ['token nosuch', /Unknown command 'nosuch': see "hawser token --help"/],
+      ['help nosuch', /no verb "nosuch": see "hawser --help"/],
     ] as const) {
       it(line, async () => {
         const { code, shell } = await cli(line);

@@ -6,7 +6,7 @@ import { EXIT } from '../core/errors.ts';
 import { failureOf, printFailure, usage } from './failure.ts';
 import { stateFolder } from './folders.ts';
 import { createProcessShell, endQuietlyWithoutReader } from './process-shell.ts';
-import { buildProgram } from './program.ts';
+import { buildProgram, VERB_NAMES } from './program.ts';
 import type { Shell } from './shell.ts';
 
 export async function start(): Promise<never> {
@@ -48,19 +48,26 @@ export async function run(argv: readonly string[], shell: Shell): Promise<number
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done;
     if (shell.env.HAWSER_DEBUG) shell.stderr.write(`${(error as Error)?.stack ?? error}\n`);
-    const failure = failureOf(error instanceof CommanderError ? usage(sentence(error.message, argv)) : error);
+    const failure = failureOf(error instanceof CommanderError ? usage(sentence(error, argv)) : error);
     printFailure(shell, failure);
     return failure.exit;
   }
 }
 
 /** commander says "error: unknown option '--x'\n(Did you mean --y?)". */
-function sentence(message: string, argv: readonly string[]): string {
+function sentence({ code, message }: CommanderError, argv: readonly string[]): string {
+  const [first = '', second = ''] = argv;
+  // What it shows instead of a sentence when a command is missing or the one to be explained is not there.
+  if (code === 'commander.help') {
+    return first === 'help'
+      ? `There is no verb "${second}": see "hawser --help".`
+      : `${first} needs a command: see "hawser ${first} --help".`;
+  }
   const text = message
     .replace(/^error: /, '')
     .replaceAll('\n', ' ')
     .trim()
     .replace(/\.$/, '');
-  const verb = argv[0] !== undefined && /^[a-z]+$/.test(argv[0]) && !text.startsWith('unknown command') ? ` ${argv[0]}` : '';
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}: see "hawser${verb} --help".`;
+  const isKnown = VERB_NAMES.includes(first);
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}: see "hawser${isKnown ? ` ${first}` : ''} --help".`;
 }

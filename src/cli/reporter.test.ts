@@ -142,6 +142,12 @@ describe('the last line', () => {
 
   it('does not hide what failed or was skipped', () => {
     const line = summaryLine({ ...summary, filesDone: 3, filesSkipped: 2, filesFailed: 1, targets: ['/a', '/b'] });
-    assert.equal(line, '3 files, 93.5 MiB in 1.0 s (98.0 MB/s), verified; 2 already there, 1 FAILED');
+    assert.equal(line, '3 files, 93.5 MiB in 1.0 s (98.0 MB/s), verified -> /a and 1 more; 2 already there, 1 FAILED');
+  });
+
+  it('claims no speed when nothing had to be moved', () => {
+    const skipped = { ...summary, filesDone: 0, filesSkipped: 2, bytesSent: 0 };
+    assert.equal(summaryLine(skipped), 'Nothing to move: all 2 files, 93.5 MiB, already there -> /in/a');
+    assert.equal(summaryLine({ ...skipped, filesSkipped: 1 }), 'Nothing to move: 1 file, 93.5 MiB, already there -> /in/a');
   });
 });

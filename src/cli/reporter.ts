@@ -35,8 +35,12 @@ export function reportJson(shell: Shell, options: { dataOnStdout: boolean }, eve
 export function summaryLine(summary: TransferSummary): string {
   const files = `${summary.filesDone} ${summary.filesDone === 1 ? 'file' : 'files'}`;
   const rate = summary.elapsedMs > 0 ? ` (${formatRate((summary.bytesDone / summary.elapsedMs) * 1000)})` : '';
-  const [target] = summary.targets;
-  const where = summary.targets.length === 1 && target !== undefined ? ` -> ${printable(target)}` : '';
+  const [target, ...others] = summary.targets;
+  const where = target === undefined ? '' : ` -> ${printable(target)}${others.length > 0 ? ` and ${others.length} more` : ''}`;
+  if (summary.filesDone + summary.filesFailed === 0 && summary.filesSkipped > 0) {
+    const skipped = summary.filesSkipped === 1 ? '1 file, ' : `all ${summary.filesSkipped} files, `;
+    return `Nothing to move: ${skipped}${formatBytes(summary.bytesDone)}, already there${where}`;
+  }
   const notes = [
     ...(summary.filesSkipped > 0 ? [`${summary.filesSkipped} already there`] : []),
     ...(summary.filesFailed > 0 ? [`${summary.filesFailed} FAILED`] : []),

@@ -11,12 +11,20 @@ const good: Measurements = {
   retransmitShare: 0,
   hashBytesPerSecond: 5e9,
   diskBytesPerSecond: 500e6,
+  hasLane: true,
 };
 const first = (change: Partial<Measurements>) => verdict({ ...good, ...change })[0] ?? '';
 
 describe('what the doctor concludes', () => {
   it('names the network when nothing else stands out', () => assert.match(first({}), /10\.0 MB\/s up and 12\.0 MB\/s down/));
   it('names the disk', () => assert.match(first({ diskBytesPerSecond: 5e6 }), /disk .* limits downloads/));
+  it('does not blame a disk that takes what comes down', () =>
+    assert.match(first({ sendBytesPerSecond: 200e6, receiveBytesPerSecond: 100e6, diskBytesPerSecond: 150e6 }), /Nothing/));
+  it('sends whoever has no lane on a lossy link to the UDP port', () => {
+    const lossy = { retransmitShare: 0.02, rttMinMs: 40 };
+    assert.match(first({ ...lossy, hasLane: false }), /open the UDP port/);
+    assert.doesNotMatch(first(lossy), /UDP/);
+  });
   it('names the processor', () => assert.match(first({ hashBytesPerSecond: 5e6 }), /processor limits/));
   it('names loss, as an estimate', () => assert.match(first({ retransmitShare: 0.02, rttMinMs: 40 }), /estimated 2\.0 %/));
   it('does not call loss what a local network resends', () =>

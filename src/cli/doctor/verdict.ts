@@ -12,6 +12,8 @@ export interface Measurements {
   readonly hashBytesPerSecond: number;
   /** Writing and syncing; null when the folder cannot be written. */
   readonly diskBytesPerSecond: number | null;
+  /** The lane opens: put and get go over it, and not over TCP. */
+  readonly hasLane: boolean;
 }
 
 /** The first sentence is what limits; the ones after it are what else stands out. */
@@ -20,7 +22,7 @@ export function verdict(m: Measurements): string[] {
   const speeds = `${formatRate(m.sendBytesPerSecond)} up and ${formatRate(m.receiveBytesPerSecond)} down`;
   const lossy = m.retransmitShare !== null && m.retransmitShare >= LOSSY_SHARE && m.rttMinMs >= LONG_RTT_MS / 4;
   const notes: string[] = [];
-  if (m.diskBytesPerSecond !== null && m.diskBytesPerSecond < network) {
+  if (m.diskBytesPerSecond !== null && m.diskBytesPerSecond < m.receiveBytesPerSecond) {
     notes.push(
       `The disk of this folder limits downloads: it takes ${formatRate(m.diskBytesPerSecond)} safely, the network brings ` +
         `${formatRate(m.receiveBytesPerSecond)}. Use a faster disk.`,
@@ -32,13 +34,13 @@ export function verdict(m: Measurements): string[] {
   if (lossy) {
     notes.push(
       `The link loses packets (an estimated ${percent(m.retransmitShare ?? 0)}), and each loss slows a connection down: ` +
-        'let --parallel be auto, or try --parallel 16, and prefer a cable to radio where there is a choice.',
+        (m.hasLane ? 'put and get use the lane, which it hardly slows.' : NO_LANE),
     );
   }
   if (m.rttMinMs >= LONG_RTT_MS) {
     notes.push(
-      `The way is long (${Math.round(m.rttMinMs)} ms), so one connection alone is slow: several at once, as --parallel auto ` +
-        'finds them, go faster than what was measured here.',
+      `The way is long (${Math.round(m.rttMinMs)} ms), so one connection alone is slow: ` +
+        `${m.hasLane ? 'the lane, and several connections' : 'several'} at once, go faster than what was measured here.`,
     );
   }
   if (m.rttMedianMs > 2 * m.rttMinMs && m.rttMedianMs - m.rttMinMs > 50) {
@@ -56,5 +58,6 @@ export function percent(share: number): string {
   return `${(share * 100).toFixed(share >= 0.1 ? 0 : 1)} %`;
 }
 
+const NO_LANE = 'open the UDP port at the server, so that put and get can use the lane, or try --parallel 16.';
 const LOSSY_SHARE = 0.003;
 const LONG_RTT_MS = 80;

@@ -14,8 +14,8 @@ interface Flags {
   readonly loss: number;
   readonly rtt: number;
   /** Bytes a second. */
-  readonly rate: number;
-  readonly size: number;
+  readonly rate?: number;
+  readonly size?: number;
   readonly seed: number;
   readonly json?: boolean;
 }
@@ -29,8 +29,8 @@ export function define(program: Command, shell: Shell): void {
     )
     .option('--loss <percent>', 'packets lost, in each direction', wholeNumber('--loss', 0, 60), 30)
     .option('--rtt <ms>', 'round trip of the link', wholeNumber('--rtt', 1, 2000), 200)
-    .option('--rate <rate>', 'what the link lets through', value('--rate', parseRate), parseRate('100mbit'))
-    .option('--size <size>', 'bytes to send', value('--size', parseSize), parseSize('64MiB'))
+    .option('--rate <rate>', 'what the link lets through (default: 100mbit)', value('--rate', parseRate))
+    .option('--size <size>', 'bytes to send (default: 64MiB)', value('--size', parseSize))
     .option('--seed <n>', 'which packets are lost', wholeNumber('--seed', 0, 2 ** 32 - 1), 1)
     .option('--json', 'print JSON, one object a line')
     .action(async (flags: Flags) => {
@@ -39,7 +39,7 @@ export function define(program: Command, shell: Shell): void {
 }
 
 async function demo(shell: Shell, flags: Flags): Promise<number> {
-  const { loss, rtt, rate, size, seed } = flags;
+  const { loss, rtt, rate = parseRate('100mbit'), size = parseSize('64MiB'), seed } = flags;
   const weather = { lossShare: loss / 100, delayMs: rtt / 2, bitsPerSecond: rate * 8, queueMs: QUEUE_MS, seed };
   const limit = weatherLimit(weather, SYMBOL_BYTES, DATA_PACKET_BYTES + IP_UDP_BYTES);
   const link = `A link of ${(rate * 8) / 1e6} Mbit/s and ${rtt} ms that loses ${loss} % of the packets each way: it can carry ${formatRate(limit)}.`;

@@ -36,8 +36,8 @@ async function examine(shell: Shell, remote: string | undefined, flags: CommonFl
     for await (const finding of reach(server)) show(shell, finding);
     for await (const finding of ask(client)) show(shell, finding);
     const measured = await measure(shell, client);
-    if (server.url.startsWith('https:')) await examineLaneOf(shell, server, flags);
-    const sentences = verdict(measured);
+    const hasLane = server.url.startsWith('https:') && (await examineLaneOf(shell, server, flags));
+    const sentences = verdict({ ...measured, hasLane });
     if (flags.json) sayJson(shell, { event: 'done', url: server.url, measured, verdict: sentences, exit: EXIT.done });
     else for (const line of ['', ...sentences]) say(shell, line);
     return EXIT.done;
@@ -50,12 +50,14 @@ async function examine(shell: Shell, remote: string | undefined, flags: CommonFl
   }
 }
 
-async function examineLaneOf(shell: Shell, server: Server, flags: CommonFlags): Promise<void> {
+/** Whether it opens. */
+async function examineLaneOf(shell: Shell, server: Server, flags: CommonFlags): Promise<boolean> {
   // What weakens the connection was said before.
   const quiet = { ...shell, stderr: { ...shell.stderr, write: () => true } };
   const client = await shell.createClient({ ...clientOptions(quiet, server, flags), transport: 'lane' });
   try {
     show(shell, await examineLane(client));
+    return client.info().lane !== undefined;
   } finally {
     await client.close();
   }
@@ -100,7 +102,7 @@ function clockFinding(skewMs: number): Finding {
   };
 }
 
-async function measure(shell: Shell, client: Client): Promise<Measurements> {
+async function measure(shell: Shell, client: Client): Promise<Omit<Measurements, 'hasLane'>> {
   const before = await tcpCounters();
   const probe = await client.probe();
   const share = retransmitShare(before, await tcpCounters());

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { Client } from '../../client/contract.ts';
 import { HawserError } from '../../core/errors.ts';
 import { baseName, joinPath } from '../../core/path.ts';
+import type { FileInfo } from '../../engine/contract.ts';
 import { withServer } from '../connect.ts';
 import { usage } from '../failure.ts';
 import { type CommonFlags, withConnection } from '../options.ts';
@@ -33,10 +34,22 @@ async function move(shell: Shell, remotes: readonly string[], flags: Flags): Pro
       throw usage(`"${destination}" is not a folder, and several paths can only be moved into one.`);
     for (const source of sources) {
       const target = into ? joinPath(destination, baseName(source)) : destination;
-      const entry = await client.move(source, target, { overwrite: flags.force === true });
+      const entry = await moveOne(client, source, target, flags.force === true);
       if (flags.json) sayJson(shell, { event: 'moved', from: source, to: entry.path });
     }
   });
+}
+
+async function moveOne(client: Client, source: string, target: string, overwrite: boolean): Promise<FileInfo> {
+  try {
+    return await client.move(source, target, { overwrite });
+  } catch (error) {
+    if (overwrite || !(error instanceof HawserError) || error.code !== 'exists') throw error;
+    throw new HawserError('exists', `"${target}" is there already: choose another name, or replace it with "hawser mv -f".`, {
+      value: target,
+      cause: error,
+    });
+  }
 }
 
 async function isFolder(client: Client, path: string): Promise<boolean> {

@@ -15,6 +15,7 @@ export function define(program: Command, shell: Shell): void {
   const command = program
     .command('rm')
     .summary('remove files and folders')
+    .description('Removes files and empty folders, and with -r folders with all they hold. There is no way back.')
     .argument('<paths...>', 'remote files or folders')
     .option('-r, --recursive', 'folders with all they hold')
     .option('-f, --force', 'no complaint about what is not there')
@@ -35,7 +36,7 @@ async function remove(shell: Shell, remotes: readonly string[], flags: Flags): P
       } catch (error) {
         const failure = failureOf(error);
         if (flags.force && failure.code === 'not_found') continue;
-        printFailure(shell, failure);
+        printFailure(shell, failure.code === 'not_empty' ? { ...failure, message: notEmpty(path) } : failure);
         // The server is gone, or will not listen: the next path would fare no better.
         if (failure.exit === EXIT.unreachable || failure.exit === EXIT.notAuthorised) return failure.exit;
         failures.push(failure);
@@ -44,3 +45,5 @@ async function remove(shell: Shell, remotes: readonly string[], flags: Flags): P
     return exitOfFailures(failures);
   });
 }
+
+const notEmpty = (path: string) => `The folder "${path}" is not empty: "hawser rm -r" removes it with all it holds.`;

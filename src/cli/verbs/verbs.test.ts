@@ -60,6 +60,13 @@ describe('verbs', () => {
     assert.equal((await cli('rm -f /b', { remove })).code, 0);
   });
 
+  it('rm and mv say which option does what was refused', async () => {
+    const rm = await cli('rm /full', { remove: refuse('not_empty') });
+    assert.match(rm.shell.err(), /"\/full" is not empty: "hawser rm -r"/);
+    const mv = await cli('mv /a /b', { stat: refuse('not_found'), move: refuse('exists') });
+    assert.match(mv.shell.err(), /"\/b" is there already: .*"hawser mv -f"/);
+  });
+
   it('mv moves into a folder, and under a new name', async () => {
     const moves: string[] = [];
     const client: Partial<Client> = {

@@ -16,7 +16,7 @@ const MEANINGS: Readonly<Record<number, readonly [ErrorCode, string]>> = {
   8: ['read_only', 'The database file cannot be written: check who owns it and how it is mounted'],
   10: ['io_error', 'The disk failed while the database was used: check the disk'],
   11: ['database_unusable', 'The database file is damaged: stop the server and restore the file from a backup'],
-  13: ['no_space', 'There is no space left for the database: free some'],
+  13: ['no_space', 'There is no space left for the database: free some on the server'],
   14: ['io_error', 'The database file could not be opened: check that its folder is there and may be written'],
   26: ['database_unusable', 'The file is not a database: give the path of one, or of a file that is not there yet'],
 };
