@@ -2,7 +2,8 @@
 import { HawserError } from '../core/errors.ts';
 import { bytesEqual, fromHex, isHexOf } from '../core/hex.ts';
 import { parsePath } from '../core/path.ts';
-import { encodePackEntry, PackAssembler, type PackEntry } from '../core/wire/pack.ts';
+import { encodePackEntry, type PackEntry } from '../core/wire/pack.ts';
+import { longestPackEntry, PackReader } from '../core/wire/pack-reader.ts';
 import type { EntryKind, FileStore, SmallEntry } from '../store/files/contract.ts';
 import type { FileRecord, MetaStore } from '../store/meta/contract.ts';
 import { blake3, blake3Hex } from './blake3.ts';
@@ -11,6 +12,7 @@ import { recordOf } from './file-info.ts';
 import type { InFlight } from './in-flight.ts';
 import { createLimiter } from './limiter.ts';
 import { permit } from './permission.ts';
+import { pour } from './pour.ts';
 import { createSlabs, type Slabs } from './slabs.ts';
 import type { Live, Transfers } from './transfers.ts';
 
@@ -46,18 +48,25 @@ export function createPacks(context: PackContext) {
     inFlight.checkOpen();
     const gate = await context.transfers().admit(who, options.transfer);
     const result = { stored: 0, bytes: 0, failed: [] as PackResult['failed'][number][] };
-    const assembler = new PackAssembler({ maxContentBytes: SMALL_FILE_BYTES });
     let batch = openBatch(slabs);
+    const reader = new PackReader({ maxContentBytes: SMALL_FILE_BYTES, take: () => batch.memory() });
     let index = 0;
     // One batch is being stored while the next one arrives: the disk and the socket work at the same time.
     let storing: Promise<void> = Promise.resolve();
+    let isWhole = false;
 
-    const dispatch = async () => {
+    /** Resolves when the batch before this one is stored. */
+    const store = async (full: Batch, whenStored: () => void): Promise<void> => {
+      const before = storing;
+      storing = before.then(() => storeBatch(full.members, gate, options.overwrite ?? 'always', result)).then(whenStored);
+      storing.catch(() => undefined);
+      await before;
+    };
+    const storeFull = (): Promise<void> => {
       const full = batch;
       batch = openBatch(slabs);
-      await storing;
-      storing = storeBatch(full.members, gate, options.overwrite ?? 'always', result).then(full.release);
-      storing.catch(() => undefined);
+      reader.leave();
+      return store(full, full.release);
     };
     const take = (entry: PackEntry, content: Uint8Array) => {
       const at = index++;
@@ -68,14 +77,20 @@ export function createPacks(context: PackContext) {
     };
 
     try {
-      for await (const piece of body) {
-        inFlight.checkOpen();
-        context.transfers().check(gate);
-        assembler.push(piece, take);
-        if (batch.full) await dispatch();
-        await context.transfers().pace(gate, piece.length);
-      }
-      if (assembler.pendingBytes > 0) {
+      await pour(body, {
+        room: () => reader.room(),
+        take(bytes) {
+          inFlight.checkOpen();
+          context.transfers().check(gate);
+          reader.push(bytes, take);
+          const wait = context.transfers().pace(gate, bytes);
+          if (!batch.full) return wait;
+          const stored = storeFull();
+          return wait ? Promise.all([stored, wait]).then(() => undefined) : stored;
+        },
+      });
+      isWhole = true;
+      if (reader.pendingBytes > 0) {
         throw new HawserError(
           'body_incomplete',
           `The pack ends inside its entry ${index}: send that entry and those after it again.`,
@@ -84,7 +99,8 @@ export function createPacks(context: PackContext) {
       }
     } finally {
       try {
-        await dispatch();
+        // A body that broke may have lent the last memory to a socket, which still writes to it.
+        await store(batch, isWhole ? batch.release : () => undefined);
         await storing;
       } finally {
         context.transfers().release(gate);
@@ -238,38 +254,30 @@ function encodeError(path: string, error: Error | undefined): Uint8Array {
   return encodePackEntry({ kind: 'error', path, target, digest: new Uint8Array(32), size: 0 });
 }
 
-/** Collects entries until there are enough of them to be worth a sync. Contents are copied into memory that the store shares. */
+type Batch = ReturnType<typeof openBatch>;
+
+/** Collects entries until there are enough of them to be worth a sync. Their contents lie in memory that the store shares. */
 function openBatch(slabs: Slabs) {
   const members: Member[] = [];
   const held: Uint8Array[] = [];
-  let slab: Uint8Array = NOTHING;
-  let used = 0;
-  let total = 0;
-
-  function copy(content: Uint8Array): Uint8Array {
-    if (content.length === 0) return NOTHING;
-    if (used + content.length > slab.length) {
-      slab = slabs.take();
-      held.push(slab);
-      used = 0;
-    }
-    const bytes = slab.subarray(used, used + content.length);
-    bytes.set(content);
-    used += content.length;
-    total += content.length;
-    return bytes;
-  }
-
+  let contentBytes = 0;
   return {
     members,
     get full() {
-      return members.length >= BATCH_ENTRIES || total >= BATCH_BYTES;
+      return members.length >= BATCH_ENTRIES || contentBytes >= BATCH_BYTES;
     },
-    add(index: number, { path, kind, mode, mtimeNs, target }: PackEntry, content: Uint8Array, digest: string): void {
-      const entry: { -readonly [K in keyof SmallEntry]: SmallEntry[K] } = { path, kind: kind as EntryKind, bytes: copy(content) };
+    /** Memory that is held until the batch is stored. */
+    memory(): Uint8Array {
+      const slab = slabs.take();
+      held.push(slab);
+      return slab;
+    },
+    add(index: number, { path, kind, mode, mtimeNs, target }: PackEntry, bytes: Uint8Array, digest: string): void {
+      const entry: { -readonly [K in keyof SmallEntry]: SmallEntry[K] } = { path, kind: kind as EntryKind, bytes };
       if (mode !== undefined) entry.mode = mode;
       if (mtimeNs !== undefined) entry.mtimeNs = mtimeNs;
       if (target !== undefined) entry.target = target;
+      contentBytes += bytes.length;
       members.push({ index, entry, digest });
     },
     /** When the store has settled. After a failure nobody can say who still reads: then the memory is left to the collector. */
@@ -281,11 +289,10 @@ function openBatch(slabs: Slabs) {
 
 const BATCH_ENTRIES = 512;
 const BATCH_BYTES = 4 << 20;
-/** A batch that is full before its last piece has been taken apart fits into one. */
-const SLAB_BYTES = BATCH_BYTES + (1 << 20);
+/** A batch whose last entry is the longest there can be fits into one, if its paths are not very long. */
+const SLAB_BYTES = BATCH_BYTES + BATCH_ENTRIES * 256 + longestPackEntry(SMALL_FILE_BYTES);
 /** Idle ones that stay allocated: three packs arrive while others are stored. */
 const SLABS_KEPT = 4;
-const NOTHING = new Uint8Array(0);
 const READ_TOGETHER = 16;
 const PIECE_BYTES = 512 * 1024;
 /** Each holds a piece or two in memory. */

@@ -218,19 +218,23 @@ export function createTransfers(context: {
       }
     },
 
-    /** Lets more important transfers go first: resolves when these bytes may be dealt with. */
-    async pace(entry: Live | null, bytes: number): Promise<void> {
-      if (!entry) return;
+    /** Lets more important transfers go first: resolves when these bytes may be dealt with; undefined when that is at once. */
+    pace(entry: Live | null, bytes: number): Promise<void> | undefined {
+      if (!entry) return undefined;
       const { id, priority } = entry.record;
       governor.handleBytes(clock.now(), id, priority, bytes);
-      for (;;) {
-        const waitMs = governor.waitMs(clock.now(), id, priority);
-        if (waitMs <= 0) return;
-        await clock.sleep(waitMs);
-        check(entry);
-      }
+      const waitMs = governor.waitMs(clock.now(), id, priority);
+      return waitMs > 0 ? giveWay(entry, waitMs) : undefined;
     },
   };
+
+  async function giveWay(entry: Live, firstMs: number): Promise<void> {
+    const { id, priority } = entry.record;
+    for (let waitMs = firstMs; waitMs > 0; waitMs = governor.waitMs(clock.now(), id, priority)) {
+      await clock.sleep(waitMs);
+      check(entry);
+    }
+  }
 
   /** Held first and read again after: a change that came in between the two would otherwise reach nobody. */
   async function holdFresh(who: Principal, id: string): Promise<Live> {

@@ -5,7 +5,20 @@ import { describe, it } from 'node:test';
 import { BlockAssembler } from '../../src/core/wire/block-frames.ts';
 import { encodePackEntry, PackAssembler } from '../../src/core/wire/pack.ts';
 import { blake3 } from '../../src/engine/blake3.ts';
+import type { ByteSink, ByteSource } from '../../src/engine/contract.ts';
 import { body, collect, content, digestOf, openEngine, packEntry, READER, refusal, send, WRITER } from './fixture.ts';
+
+/** A body that comes straight into the reader's memory; `after` is called before it ends. */
+function poured(bytes: Uint8Array, after: (sink: ByteSink) => void): ByteSource {
+  return {
+    ...body(),
+    async pour(sink) {
+      sink.room().set(bytes);
+      await sink.take(bytes.length);
+      after(sink);
+    },
+  };
+}
 
 describe('packs', () => {
   it('stores each entry on its own and says which failed', async (t) => {
@@ -38,6 +51,23 @@ describe('packs', () => {
     await assert.rejects(engine.receivePack(WRITER, {}, body(pack.subarray(0, pack.length - 1))), refusal('body_incomplete'));
     assert.equal((await engine.stat(READER, '/a')).size, 300);
     await assert.rejects(engine.stat(READER, '/b'), refusal('not_found'));
+  });
+
+  it('does not use memory again that a broken body may still be written to', async (t) => {
+    const { engine, root } = await openEngine(t);
+    let lent: Uint8Array = new Uint8Array();
+    const broken = poured(packEntry('/a', content(300)), (sink) => {
+      lent = sink.room();
+      throw new Error('the connection broke');
+    });
+    await assert.rejects(engine.receivePack(WRITER, {}, broken), /the connection broke/);
+    const bytes = content(5000);
+    await engine.receivePack(
+      WRITER,
+      {},
+      poured(packEntry('/b', bytes), () => lent.fill(0)),
+    );
+    assert.deepEqual(new Uint8Array(await readFile(join(root, 'b'))), bytes);
   });
 
   it('says what is missing: absent, other size, time or digest, or changed on disk', async (t) => {

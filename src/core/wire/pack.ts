@@ -93,9 +93,9 @@ export class PackAssembler {
     let at = 0;
     while (at < piece.length) {
       if (this.#heldBytes === 0 && piece.length - at >= PACK_HEADER_BYTES) {
-        const length = this.#measure(piece, at);
+        const length = measurePackEntry(piece, at, this.#maxContentBytes);
         if (piece.length - at >= length) {
-          emit(piece.subarray(at, at + length), onEntry);
+          readPackEntry(piece.subarray(at, at + length), onEntry);
           at += length;
           continue;
         }
@@ -104,7 +104,7 @@ export class PackAssembler {
       if (this.#heldBytes < PACK_HEADER_BYTES) return;
       if (this.#entryBytes === PACK_HEADER_BYTES) {
         // No entry is as short as its header, so this one has not been measured.
-        this.#entryBytes = this.#measure(this.#held, 0);
+        this.#entryBytes = measurePackEntry(this.#held, 0, this.#maxContentBytes);
         this.#reserve(this.#entryBytes);
         continue;
       }
@@ -112,7 +112,7 @@ export class PackAssembler {
       const whole = this.#held.subarray(0, this.#entryBytes);
       this.#heldBytes = 0;
       this.#entryBytes = PACK_HEADER_BYTES;
-      emit(whole, onEntry);
+      readPackEntry(whole, onEntry);
     }
   }
 
@@ -130,24 +130,24 @@ export class PackAssembler {
     larger.set(this.#held.subarray(0, this.#heldBytes));
     this.#held = larger;
   }
-
-  /** Checks the header at `at` and returns the length of its whole entry. */
-  #measure(bytes: Uint8Array, at: number): number {
-    const kind = KINDS[bytes[at]!];
-    if (kind === undefined) throw malformed(`has the kind ${bytes[at]}, which does not exist`, bytes[at]!);
-    const flags = bytes[at + 1]!;
-    if ((flags & ~(HAS_MODE | HAS_MTIME)) !== 0) throw malformed(`has the flags ${flags}, of which some are reserved`, flags);
-    const view = new DataView(bytes.buffer, bytes.byteOffset + at, PACK_HEADER_BYTES);
-    const pathBytes = view.getUint16(12);
-    const targetBytes = view.getUint16(14);
-    const size = view.getUint32(16);
-    checkLengths(kind, pathBytes, targetBytes, size, this.#maxContentBytes, 'frame_invalid');
-    return PACK_HEADER_BYTES + pathBytes + targetBytes + size;
-  }
 }
 
-/** `bytes` is one whole entry whose header was checked. */
-function emit(bytes: Uint8Array, onEntry: OnPackEntry): void {
+/** Length of the whole entry whose header is at `at`. `frame_invalid` when it cannot be right. */
+export function measurePackEntry(bytes: Uint8Array, at: number, maxContentBytes: number): number {
+  const kind = KINDS[bytes[at]!];
+  if (kind === undefined) throw malformed(`has the kind ${bytes[at]}, which does not exist`, bytes[at]!);
+  const flags = bytes[at + 1]!;
+  if ((flags & ~(HAS_MODE | HAS_MTIME)) !== 0) throw malformed(`has the flags ${flags}, of which some are reserved`, flags);
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, PACK_HEADER_BYTES);
+  const pathBytes = view.getUint16(12);
+  const targetBytes = view.getUint16(14);
+  const size = view.getUint32(16);
+  checkLengths(kind, pathBytes, targetBytes, size, maxContentBytes, 'frame_invalid');
+  return PACK_HEADER_BYTES + pathBytes + targetBytes + size;
+}
+
+/** `bytes` is one whole entry that was measured. `path_invalid`, `path_reserved`, `frame_invalid`. */
+export function readPackEntry(bytes: Uint8Array, onEntry: OnPackEntry): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, PACK_HEADER_BYTES);
   const flags = bytes[1]!;
   const pathEnd = PACK_HEADER_BYTES + view.getUint16(12);
