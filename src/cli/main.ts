@@ -5,12 +5,12 @@ import { CommanderError } from 'commander';
 import { EXIT } from '../core/errors.ts';
 import { failureOf, printFailure, usage } from './failure.ts';
 import { stateFolder } from './folders.ts';
-import { createProcessShell, endQuietlyWithoutReader } from './process-shell.ts';
+import { createProcessShell, endWithoutOutput } from './process-shell.ts';
 import { buildProgram, VERB_NAMES } from './program.ts';
 import type { Shell } from './shell.ts';
 
 export async function start(): Promise<never> {
-  endQuietlyWithoutReader();
+  endWithoutOutput();
   const argv = process.argv.slice(2);
   if (argv[0] === 'put' || argv[0] === 'get') prepareLane();
   const code = await run(argv, createProcessShell(argv, run));

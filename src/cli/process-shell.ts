@@ -2,7 +2,7 @@
 import { write } from 'node:fs';
 import type { Client, ClientOptions } from '../client/contract.ts';
 import { EXIT } from '../core/errors.ts';
-import { usage } from './failure.ts';
+import { failureOf, usage } from './failure.ts';
 import type { Rerun, Shell, Sink } from './shell.ts';
 
 export type Runner = (argv: readonly string[], shell: Shell) => Promise<number>;
@@ -31,11 +31,13 @@ export function createProcessShell(argv: readonly string[], run: Runner): Shell 
   return shell;
 }
 
-/** A reader that went away (`hawser ls | head`) is no failure: there is nobody left to tell. */
-export function endQuietlyWithoutReader(): void {
+/** A reader that went away (`hawser ls | head`) is no failure: there is nobody left to tell. A full disk is one. */
+export function endWithoutOutput(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(process.exitCode);
-    throw error;
+    // What has failed already was told.
+    if (error.code === 'EPIPE' || process.exitCode) process.exit(process.exitCode);
+    process.stderr.write(`hawser: The output could not be written (${error.code}): look at where it goes.\n`);
+    process.exit(failureOf(error).exit);
   });
   process.stderr.on('error', () => {});
 }

@@ -1,5 +1,5 @@
 /** Real `hawser` processes for end-to-end tests, each with configuration and state in a folder of the test. */
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -16,22 +16,31 @@ export interface Ended {
 export interface CommandLine {
   /** Runs to the end. */
   run(args: readonly string[], options?: { env?: Record<string, string>; input?: string | Buffer }): Promise<Ended>;
+  /** The same, with a file for its output, which nobody reads then. */
+  runOnto(output: number, args: readonly string[]): Omit<Ended, 'out'>;
   start(args: readonly string[], env?: Record<string, string>): ChildProcessWithoutNullStreams;
 }
 
 /** `home` holds configuration and state, `cwd` is where commands run. */
 export function commandLine(home: string, cwd: string): CommandLine {
-  const start = (args: readonly string[], env: Record<string, string> = {}) => {
+  const environment = (env: Record<string, string>) => {
     const { HAWSER_URL: _u, HAWSER_TOKEN: _t, HAWSER_FINGERPRINT: _f, HAWSER_CACERT: _c, ...inherited } = process.env;
     const own = {
       XDG_CONFIG_HOME: join(home, 'config'),
       XDG_STATE_HOME: join(home, 'state'),
       XDG_CACHE_HOME: join(home, 'cache'),
     };
-    return spawn(process.execPath, [LAUNCHER, ...args], { cwd, env: { ...inherited, ...own, ...env } });
+    return { ...inherited, ...own, ...env };
   };
+  const start = (args: readonly string[], env: Record<string, string> = {}) =>
+    spawn(process.execPath, [LAUNCHER, ...args], { cwd, env: environment(env) });
   return {
     start,
+    runOnto(output, args) {
+      const stdio = ['ignore' as const, output, 'pipe' as const];
+      const { status, stderr } = spawnSync(process.execPath, [LAUNCHER, ...args], { cwd, env: environment({}), stdio });
+      return { code: status, err: String(stderr) };
+    },
     async run(args, options = {}) {
       const child = start(args, options.env);
       // A command that ends without reading its input breaks the pipe, which is its right.

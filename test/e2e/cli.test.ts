@@ -4,9 +4,12 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
+  closeSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -148,6 +151,16 @@ describe('the command line, end to end', () => {
     child.stdout.destroy();
     await once(child, 'close');
     assert.deepEqual([child.exitCode, err], [1, '']);
+  });
+
+  it('output that cannot be written ends with 6 and a sentence', { skip: !existsSync('/dev/full') && 'no /dev/full' }, () => {
+    for (const line of ['ls -R /', 'get /stream.bin -']) {
+      const full = openSync('/dev/full', 'w');
+      const { code, err } = cli.runOnto(full, line.split(' '));
+      closeSync(full);
+      assert.equal(code, 6, err);
+      assert.match(err, /^hawser: [^\n]*ENOSPC[^\n]*\n$/);
+    }
   });
 
   it('verify says intact, and ends with 5 for another digest and for changed bytes', async () => {

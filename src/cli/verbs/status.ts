@@ -63,7 +63,10 @@ async function print(shell: Shell, client: Client, flags: Flags): Promise<void> 
   const paths = laneLines(lanes, shell.stdout.isTTY ? shell.stdout.columns : Number.POSITIVE_INFINITY);
   if (transfers.length + paths.length + abandoned.length + kept.length === 0) say(shell, 'Nothing is under way.');
   if (transfers.length > 0) {
-    for (const line of tableLines([['ID', 'KIND', 'STATE', 'DONE', 'FROM', 'TO'], ...transfers.map(transferRow)]))
+    for (const line of tableLines([
+      ['ID', 'KIND', 'STATE', 'DONE', 'FROM', 'TO'],
+      ...transfers.map((transfer) => transferRow(transfer, Date.now())),
+    ]))
       say(shell, line);
   }
   if (paths.length > 0) {

@@ -99,8 +99,9 @@ describe('verbs', () => {
   });
 
   it('status shows transfers, what was left behind, and what this machine can resume', async () => {
+    let transfers = [transfer];
     const client: Partial<Client> = {
-      listTransfers: async (options) => (options?.state === 'active' ? [transfer] : []),
+      listTransfers: async (options) => (options?.state === 'active' ? transfers : []),
       listUploads: async () => [
         { id: 'u1', path: '/x', size: 2048, safeBytes: 1024, transfer: 'gone', created: '', expires: '2026-11-27T12:00:00.000Z' },
         { id: 'u2', path: '/y', size: 1, safeBytes: 0, transfer: 't1', created: '', expires: '' },
@@ -108,14 +109,16 @@ describe('verbs', () => {
       listLanes: refuse('route_not_found'),
     };
     await cli('put a /', { put: refuse('unreachable') });
+    assert.match((await cli('status', client)).shell.out(), /t1 +upload +active, still \d+ d \d\d h +42 B/);
+    transfers = [{ ...transfer, updated: new Date().toISOString() }];
     const { shell } = await cli('status', client);
     assert.match(shell.out(), /t1 +upload +active +42 B \(42%\) +a +\/in\//);
     assert.match(shell.out(), /1\.0 KiB of 2\.0 KiB {2}expires 2026-11-27 12:00 {2}\/x/);
     assert.doesNotMatch(shell.out(), /\/y/);
     assert.match(shell.out(), /hawser put a \//);
     const [json] = (await cli('status --json', client)).shell.events();
-    const { transfers, uploads } = json as { transfers: object[]; uploads: object[] };
-    assert.deepEqual([transfers.length, uploads.length], [1, 2]);
+    const told = json as { transfers: object[]; uploads: object[] };
+    assert.deepEqual([told.transfers.length, told.uploads.length], [1, 2]);
   });
 
   it('status shows the paths of open lanes, in colour only on a terminal that wants it', async () => {

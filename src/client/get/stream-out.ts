@@ -10,6 +10,7 @@ import { createBlake3 } from '../../engine/blake3.ts';
 import { createBufferPool } from '../../engine/buffer-pool.ts';
 import type { FileInfo } from '../../engine/contract.ts';
 import { type BlockPlan, fetchBlocks, type RemoteFile } from './fetch-blocks.ts';
+import { isErrno } from './local-error.ts';
 import { askDigest } from './server-digest.ts';
 import type { Session } from './session.ts';
 
@@ -125,7 +126,8 @@ async function hand(writer: Writer, data: Uint8Array): Promise<void> {
   } catch (error) {
     if (error instanceof HawserError) throw error;
     const why = error instanceof Error ? error.message : String(error);
-    throw new HawserError('local_io', `What was fetched could not be handed on: ${why}.`, { cause: error });
+    const code = isErrno(error, 'ENOSPC', 'EDQUOT') ? 'local_no_space' : 'local_io';
+    throw new HawserError(code, `What was fetched could not be handed on: ${why}.`, { cause: error });
   }
 }
 
