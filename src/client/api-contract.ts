@@ -105,8 +105,9 @@ export interface Api {
     options?: CallOptions,
   ): Promise<Omit<UploadStatus, 'createdMs' | 'expiresMs'>>;
   listUploads(options?: CallOptions): Promise<UploadInfo[]>;
+  getUpload(id: string, options?: CallOptions): Promise<Omit<UploadStatus, 'createdMs' | 'expiresMs'>>;
   /** Digest records as bytes; decode with src/core/wire/digest-records.ts. */
-  uploadDigests(id: string, options?: CallOptions): Promise<Uint8Array>;
+  uploadDigests(id: string, options?: CallOptions): Promise<Slow<Uint8Array>>;
   putBlocks(
     id: string,
     epoch: number,

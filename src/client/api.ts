@@ -8,7 +8,7 @@ import type { Transport, TransportRequest, TransportResponse } from '../transpor
 import type { Read } from './answers.ts';
 import * as answers from './answers.ts';
 import type { Api, CallOptions, FrameBody } from './api-contract.ts';
-import { createCaller, jsonBody, query, readJson, retryAfterMs } from './call.ts';
+import { createCaller, jsonBody, query, readBytes, readJson, retryAfterMs } from './call.ts';
 import type { Capabilities, LaneInfo } from './contract.ts';
 
 export interface ApiOptions {
@@ -74,7 +74,7 @@ function transferCalls(
 
 function uploadCalls(
   call: Caller,
-): Part<'createUpload' | 'listUploads' | 'uploadDigests' | 'putBlocks' | 'completeUpload' | 'removeUpload'> {
+): Part<'createUpload' | 'listUploads' | 'getUpload' | 'uploadDigests' | 'putBlocks' | 'completeUpload' | 'removeUpload'> {
   const at = (id: string, rest = ''): string => `${V1}/uploads/${segment(id)}${rest}`;
   return {
     async createUpload(request, options) {
@@ -93,7 +93,15 @@ function uploadCalls(
           answers.page('uploads', answers.uploadInfo),
         ),
       ),
-    uploadDigests: (id, options) => call.bytes({ ...get(at(id, '/blocks'), DIGESTS), ...stop(options) }),
+    getUpload: async (id, options) => ({
+      ...(await call.json({ ...get(at(id)), ...stop(options) }, answers.upload)),
+      resumed: false,
+    }),
+    async uploadDigests(id, options) {
+      const response = await call.open({ ...get(at(id, '/blocks'), DIGESTS), ...stop(options) });
+      if (response.status === 202) return await pending(response, 0);
+      return { done: true, value: await readBytes(response) };
+    },
     putBlocks: (id, epoch, body, contentLength, options) =>
       call.json(
         {
@@ -258,14 +266,17 @@ function frameBody(response: TransportResponse): FrameBody {
 /** 202 says how far the server is; anything else 2xx is the value itself. `size` is used when the server does not say it. */
 async function slow<T>(response: TransportResponse, read: Read<T>, size: number): Promise<Slow<T>> {
   if (response.status !== 202) return { done: true, value: await readJson(response, read) };
+  return await pending(response, size);
+}
+
+async function pending(response: TransportResponse, size: number): Promise<Pending> {
   const from = await readJson(response, answers.fields);
-  const pending: Pending = {
+  return {
     done: false,
     hashedBytes: answers.count(from.hashedBytes, 'hashedBytes'),
     size: from.size === undefined ? size : answers.count(from.size, 'size'),
     retryAfterMs: retryAfterMs(response) ?? DEFAULT_RETRY_MS,
   };
-  return pending;
 }
 
 /** Follows the pages of a list to its end, or until it has `limit` items. */

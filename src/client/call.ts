@@ -31,10 +31,10 @@ export function createCaller(transport: Transport, { prefix, token }: { prefix: 
       return readJson(await open(request), read);
     },
     async bytes(request) {
-      return readAll(await open(request), MOST_BODY_BYTES);
+      return readBytes(await open(request));
     },
     async nothing(request) {
-      await readAll(await open(request), MOST_BODY_BYTES);
+      await readBytes(await open(request));
     },
   };
 }
@@ -56,7 +56,7 @@ export function query(
 }
 
 export async function readJson<T>(response: TransportResponse, read: Read<T>): Promise<T> {
-  const bytes = await readAll(response, MOST_BODY_BYTES);
+  const bytes = await readBytes(response);
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
@@ -75,6 +75,8 @@ export function retryAfterMs(response: TransportResponse): number | undefined {
   const waitMs = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
   return Number.isNaN(waitMs) ? undefined : Math.min(Math.max(waitMs, 0), 3_600_000);
 }
+
+export const readBytes = (response: TransportResponse): Promise<Uint8Array> => readAll(response, MOST_BODY_BYTES);
 
 async function readAll(response: TransportResponse, most: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];

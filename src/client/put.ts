@@ -8,6 +8,7 @@ import type { FileInfo } from '../engine/contract.ts';
 import type { Api } from './api-contract.ts';
 import type { Capabilities, PutSource, TransferOptions, TransferSummary } from './contract.ts';
 import { openNewName } from './new-names.ts';
+import { isNextDoor } from './next-door.ts';
 import { readAhead } from './put/batches.ts';
 import { createBufferPool } from './put/buffers.ts';
 import { defaultStateFolder, openDigestCache } from './put/digest-cache.ts';
@@ -113,7 +114,9 @@ async function putFiles(
     const before = only === null || targets[0] === remote ? there : below;
     const packs = createPacks(job, streams, flow, packLimits(capabilities, isFar(api)));
     const uploads = createPool(() => (isFar(api) ? FAR_OPEN_UPLOADS : NEAR_OPEN_UPLOADS));
-    const context = { job, streams, cache, early, pool: createBufferPool(PIECE_BUFFER_BYTES, MOST_PIECES) };
+    const takesRunning = capabilities.features.includes('running-digests');
+    const inOrder = () => takesRunning && flow.streams === 1 && isNextDoor(api.transport.info());
+    const context = { job, streams, cache, early, inOrder, pool: createBufferPool(PIECE_BUFFER_BYTES, MOST_PIECES) };
     const walk = readAhead(job, foundBelow(sources, targets, walking), {
       ask: job.preserve && mayBePresent(only, before),
       announce: !allFiles,

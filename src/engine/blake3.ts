@@ -6,7 +6,7 @@ import { Blake3Hasher } from '@napi-rs/blake-hash';
 
 export interface Blake3 {
   update(bytes: Uint8Array): void;
-  /** 32 bytes. The hasher is spent afterwards. */
+  /** Of what has come so far, 32 bytes. More may come after it. */
   digest(): Uint8Array;
 }
 

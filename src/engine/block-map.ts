@@ -10,6 +10,13 @@ export const DIGEST_BYTES = 32;
 /** In a recorded run: "this block is no longer safe". No content has this digest. */
 export const FORGOTTEN: Uint8Array = new Uint8Array(DIGEST_BYTES);
 
+/** In the place of a digest: the block is safe, and its own digest has not been computed. No content has this digest either. */
+export const UNDIGESTED: Uint8Array = new Uint8Array(DIGEST_BYTES).fill(0xff);
+
+export function isUndigested(digest: Uint8Array): boolean {
+  return digest.every((byte) => byte === 0xff);
+}
+
 export class BlockMap {
   /** Block numbers. */
   readonly safe = new RangeSet();
@@ -47,6 +54,15 @@ export class BlockMap {
     if (!this.safe.covers(index, index + 1)) return undefined;
     const at = (index % PAGE_BLOCKS) * DIGEST_BYTES;
     return this.#pages.get(Math.floor(index / PAGE_BLOCKS))?.subarray(at, at + DIGEST_BYTES);
+  }
+
+  /** Safe blocks whose digest has not been computed, ascending. */
+  undigested(): number[] {
+    const found: number[] = [];
+    for (const [start, end] of this.safe.entries()) {
+      for (let i = start; i < end; i++) if (isUndigested(this.digest(i) ?? FORGOTTEN)) found.push(i);
+    }
+    return found;
   }
 
   /** All safe blocks as runs, ascending. */

@@ -153,8 +153,8 @@ export interface Engine {
   createUpload(who: Principal, request: UploadRequest): Promise<UploadStatus>;
   getUpload(who: Principal, id: string): Promise<UploadStatus>;
   listUploads(who: Principal, options: { limit: number; after?: string }): Promise<UploadStatus[]>;
-  /** Digest records of all safe blocks, as the wire has them. */
-  uploadDigests(who: Principal, id: string): Promise<Uint8Array>;
+  /** Digest records of all safe blocks, as the wire has them; those that nobody has computed yet are computed from the disk. */
+  uploadDigests(who: Principal, id: string): Promise<Slow<Uint8Array>>;
   /**
    * Reads block frames until the source ends; resolves when all of them are safe. What was whole before an error is kept.
    * `onInterrupted` is called when the source is to stop at once, with the reason: a newer client, a cancel, a shutdown.

@@ -90,6 +90,39 @@ describe('the hash frontier', () => {
     assert.deepEqual(await frontier.finish(bytes.length), blake3(bytes));
   });
 
+  it('verifies a running digest where it stands, hashes that block once, and starts over after a wrong one', async () => {
+    const bytes = file(3, 5);
+    const { frontier, arrive, reads } = setUp(bytes.length, 0);
+    const upTo = (index: number) => blake3(bytes.subarray(0, (index + 1) * BLOCK));
+    const block = (index: number) => bytes.slice(index * BLOCK, (index + 1) * BLOCK);
+    arrive(bytes, 0);
+    assert.equal(frontier.handleRunning(1, block(1), upTo(1)), true);
+    assert.equal(frontier.position, 2 * BLOCK);
+    assert.equal(frontier.handleRunning(1, block(1), upTo(1)), null, 'it has been hashed');
+    assert.equal(frontier.handleRunning(3, block(3), upTo(3)), null, 'another comes before it');
+    assert.equal(frontier.handleRunning(2, block(2), upTo(1)), false);
+    assert.equal(frontier.position, 0);
+    for (const i of [0, 1, 2, 3]) arrive(bytes, i);
+    assert.deepEqual(await frontier.finish(bytes.length), blake3(bytes));
+    assert.deepEqual(reads, []);
+  });
+
+  it('says when what comes before a block has been hashed, which it reads back where it has to', async () => {
+    const bytes = file(4, 0);
+    const { frontier, arrive, reads } = setUp(bytes.length, 0);
+    const last = blake3(bytes);
+    const data = bytes.slice(3 * BLOCK);
+    arrive(bytes, 1);
+    arrive(bytes, 2);
+    const waiting = (async () => {
+      while (frontier.handleRunning(3, data, last) === null) await frontier.step(3);
+      return frontier.position;
+    })();
+    arrive(bytes, 0);
+    assert.equal(await waiting, 4 * BLOCK);
+    assert.deepEqual(reads, [BLOCK]);
+  });
+
   it('is right for any order, any budget, blocks that come twice and blocks that change', async () => {
     await fc.assert(
       fc.asyncProperty(

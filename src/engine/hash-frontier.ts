@@ -4,6 +4,7 @@
  * the frontier reaches it. On a path that keeps order nothing is ever read twice.
  */
 import { HawserError } from '../core/errors.ts';
+import { bytesEqual } from '../core/hex.ts';
 import { RangeSet } from '../core/ranges.ts';
 import { type Blake3, createBlake3 } from './blake3.ts';
 
@@ -34,6 +35,7 @@ export class HashFrontier {
   /** Blocks that came early and are still in memory, whether they are written yet or not. */
   readonly #early = new Map<number, Early>();
   readonly #budget: MemoryBudget;
+  #stepped: PromiseWithResolvers<true> | null = null;
 
   constructor(blockBytes: number, read: ReadBack, budget: MemoryBudget = { left: 0 }) {
     this.#blockBytes = blockBytes;
@@ -63,7 +65,44 @@ export class HashFrontier {
     this.#hash.update(data);
     this.#position += data.length;
     this.#takeEarly();
+    this.#handleStep();
     return true;
+  }
+
+  /**
+   * A block came with a running digest: that of the file from its start to the end of the block. True: it is right, and hashed; it is
+   * about to be written, and `handleLost` follows if it is not. False: it is wrong. Null: what comes before it is not all hashed,
+   * or more than that is.
+   */
+  handleRunning(index: number, data: Uint8Array, digest: Uint8Array): boolean | null {
+    if (this.#running || index * this.#blockBytes !== this.#position) return null;
+    this.#hash.update(data);
+    if (!bytesEqual(this.#hash.digest(), digest)) {
+      this.reset();
+      return false;
+    }
+    this.#position += data.length;
+    this.#takeEarly();
+    this.#handleStep();
+    return true;
+  }
+
+  /**
+   * Resolves when the frontier has moved, or may be able to: whoever waits for what comes before block `index` looks again then. What of
+   * it is only on disk is read back.
+   */
+  step(index: number): Promise<true> {
+    const next = Math.floor(this.#position / this.#blockBytes);
+    if (!this.#running && next < index && this.#written.covers(next, index)) {
+      this.#start(index * this.#blockBytes).catch(() => undefined);
+    }
+    this.#stepped ??= Promise.withResolvers<true>();
+    return this.#stepped.promise;
+  }
+
+  #handleStep(): void {
+    this.#stepped?.resolve(true);
+    this.#stepped = null;
   }
 
   /** The block is written. `release` is called when `data` is free again, which may be now. */
@@ -98,6 +137,7 @@ export class HashFrontier {
       // A failed read shows again, and is reported, when the digest is asked for.
       this.#start(this.#readable()).catch(() => undefined);
     }
+    this.#handleStep();
   }
 
   /** A block stopped being what was hashed or written: its write failed, or other bytes are to take its place. */
@@ -135,7 +175,7 @@ export class HashFrontier {
       }
     }
     const digest = this.#hash.digest();
-    // A digest spends the hasher; asked again (a completion that is repeated), it starts over.
+    // Asked again (a completion that is repeated), it starts over: from what is on the disk then.
     this.reset();
     return digest;
   }
@@ -158,6 +198,7 @@ export class HashFrontier {
     const run = this.#advance(until).finally(() => {
       this.#running = null;
       this.#takeEarly();
+      this.#handleStep();
     });
     this.#running = run;
     return run;

@@ -1,5 +1,6 @@
 /** Block frames come in: verified, written as they come, safe before they are acknowledged. */
 import { HawserError } from '../core/errors.ts';
+import { bytesEqual } from '../core/hex.ts';
 import { BLOCK_HEADER_BYTES } from '../core/wire/block-frames.ts';
 import { BlockReader } from '../core/wire/block-reader.ts';
 import { blake3 } from './blake3.ts';
@@ -9,7 +10,7 @@ import type { OpenUploads, UploadContext } from './open-uploads.ts';
 import { permit } from './permission.ts';
 import { pour } from './pour.ts';
 import type { Begun } from './upload-begun.ts';
-import type { UploadSession } from './upload-session.ts';
+import { damagedBlock, type UploadSession } from './upload-session.ts';
 import { loadUpload, unknownUpload } from './upload-status.ts';
 
 export function createReceiving(context: UploadContext, open: OpenUploads, begun: Begun) {
@@ -42,17 +43,16 @@ export function createReceiving(context: UploadContext, open: OpenUploads, begun
     }
     const { blockBytes } = current.record;
     const pool = pools(BLOCK_HEADER_BYTES + blockBytes);
-    const arrived: { offset: number; digest: Uint8Array; data: Uint8Array }[] = [];
-    const reader = new BlockReader({ maxBlockBytes: blockBytes, take: pool.take });
+    const arrived: { offset: number; digest: Uint8Array; data: Uint8Array; running: boolean }[] = [];
+    const reader = new BlockReader({ maxBlockBytes: blockBytes, take: pool.take, takesRunning: true });
     const batches = new Set<Promise<void>>();
     const writing = new Set<Promise<void>>();
     let accepted = 0;
     let failure: unknown;
 
-    const store = async (offset: number, digest: Uint8Array, data: Uint8Array) => {
+    const store = async (index: number, digest: Uint8Array | null, data: Uint8Array) => {
       unwritten += data.length;
       try {
-        const index = current.checkPlace(offset, data.length);
         const stored = await current.store(epoch, index, digest, data, () => pool.give(data));
         batches.add(stored.safe);
         accepted += data.length;
@@ -83,9 +83,11 @@ export function createReceiving(context: UploadContext, open: OpenUploads, begun
     current.requests.add(request);
 
     const handleArrived = async () => {
-      for (const { offset, digest, data } of arrived.splice(0)) {
-        verifyBlock(offset, digest, data);
-        const write = store(offset, digest, data).finally(() => writing.delete(write));
+      for (const { offset, digest, data, running } of arrived.splice(0)) {
+        const index = current.checkPlace(offset, data.length);
+        if (running) await current.verifyRunning(index, digest, data);
+        else if (!bytesEqual(blake3(data), digest)) throw damagedBlock(offset);
+        const write = store(index, running ? null : digest, data).finally(() => writing.delete(write));
         writing.add(write);
         await context.transfers().pace(gate, data.length);
       }
@@ -97,7 +99,7 @@ export function createReceiving(context: UploadContext, open: OpenUploads, begun
         room: () => reader.room(),
         take(bytes) {
           proceed();
-          reader.push(bytes, (offset, digest, data) => arrived.push({ offset, digest, data }));
+          reader.push(bytes, (offset, digest, data, running) => arrived.push({ offset, digest, data, running }));
           return arrived.length > 0 ? handleArrived() : undefined;
         },
       });
@@ -125,15 +127,6 @@ export function createReceiving(context: UploadContext, open: OpenUploads, begun
   }
 
   return receive;
-}
-
-function verifyBlock(offset: number, digest: Uint8Array, data: Uint8Array): void {
-  if (Buffer.compare(blake3(data), digest) === 0) return;
-  throw new HawserError(
-    'block_mismatch',
-    `The block at byte ${offset} differs from its digest: it was damaged on the way. Send it again.`,
-    { value: offset },
-  );
 }
 
 /** Bytes of blocks that one request may have handed to the disk and not yet written. */

@@ -3,11 +3,13 @@
  * everything hangs: write, sync, record, acknowledge. Any number of requests write into one session at once.
  */
 import { HawserError } from '../core/errors.ts';
+import { bytesEqual } from '../core/hex.ts';
 import { RangeSet } from '../core/ranges.ts';
 import type { StagingFile } from '../store/files/contract.ts';
 import type { MetaStore, UploadRecord } from '../store/meta/contract.ts';
-import { type BlockMap, FORGOTTEN, joinRuns } from './block-map.ts';
-import type { Clock } from './clock.ts';
+import { blake3 } from './blake3.ts';
+import { type BlockMap, FORGOTTEN, isUndigested, joinRuns, UNDIGESTED } from './block-map.ts';
+import { type Clock, within } from './clock.ts';
 import type { FileInfo } from './contract.ts';
 import { HashFrontier, type MemoryBudget } from './hash-frontier.ts';
 
@@ -46,6 +48,10 @@ export class UploadSession {
   #flushing: Promise<void> | null = null;
   #flushedMs: number;
   readonly #safeWaiters: (() => void)[] = [];
+  #digesting: Promise<void> | null = null;
+  /** How often recorded blocks have been given up for other bytes. */
+  #forgets = 0;
+  #closing = false;
 
   constructor(
     record: UploadRecord,
@@ -65,7 +71,8 @@ export class UploadSession {
   }
 
   get idle(): boolean {
-    return this.requests.size === 0 && this.#writing.size === 0 && !this.#open && !this.#flushing && !this.completing;
+    const writes = this.#writing.size > 0 || this.#open !== null || this.#flushing !== null;
+    return this.requests.size === 0 && !writes && !this.completing && !this.#digesting;
   }
 
   safeBytes(): number {
@@ -105,13 +112,31 @@ export class UploadSession {
   }
 
   /**
+   * Resolves when the digest of the file from its start to the end of this block is right, and the block hashed: `store` has to follow at
+   * once. Waits a little for what comes before it. Throws block_mismatch, and running_digest_early.
+   */
+  async verifyRunning(index: number, digest: Uint8Array, data: Uint8Array): Promise<void> {
+    const offset = index * this.record.blockBytes;
+    const endMs = this.#clock.now() + RUNNING_PATIENCE_MS;
+    for (;;) {
+      const right = this.frontier.handleRunning(index, data, digest);
+      if (right) return;
+      if (right === false) throw damagedBlock(offset);
+      const leftMs = endMs - this.#clock.now();
+      const hopeless = this.frontier.position > offset || leftMs <= 0;
+      if (hopeless || !(await within(this.#clock, leftMs, this.frontier.step(index)))) throw earlyBlock(offset);
+    }
+  }
+
+  /**
    * Writes one verified block. It is safe when the `safe` that comes back has resolved, which a `flush` brings about. `release` is
    * called, once, when `data` is free again: when it is written, or later, when it had to wait for its turn to be hashed.
+   * `digest` is null after `verifyRunning`: the block's own is not known.
    */
   async store(
     epoch: number,
     index: number,
-    digest: Uint8Array,
+    digest: Uint8Array | null,
     data: Uint8Array,
     release: () => void,
   ): Promise<{ safe: Promise<void> }> {
@@ -134,20 +159,26 @@ export class UploadSession {
       } finally {
         this.#writing.delete(index);
       }
+    } catch (error) {
+      // It was hashed as if it were there.
+      if (digest === null) this.frontier.handleLost(index);
+      throw error;
     } finally {
       if (kept) this.frontier.keep(index, data, release);
       else release();
     }
   }
 
-  async #write(index: number, digest: Uint8Array, data: Uint8Array): Promise<{ safe: Promise<void> }> {
+  async #write(index: number, own: Uint8Array | null, data: Uint8Array): Promise<{ safe: Promise<void> }> {
+    const isSame = (other: Uint8Array): boolean => own !== null && bytesEqual(other, own);
     const recorded = this.blocks.digest(index);
-    if (recorded && Buffer.compare(recorded, digest) === 0) return ALREADY_SAFE;
+    if (recorded && isSame(recorded)) return ALREADY_SAFE;
     const pending = this.#pending.get(index);
     // Other bytes are about to take the place of a block that is, or soon will be, recorded: a crash half-way must not find
     // its old digest there.
-    if (recorded || (pending && Buffer.compare(pending, digest) !== 0)) await this.#forget(index);
-    this.frontier.handleArrival(index, data);
+    if (recorded || (pending && !isSame(pending))) await this.#forget(index);
+    if (own) this.frontier.handleArrival(index, data);
+    const digest = own ?? new Uint8Array(UNDIGESTED);
     try {
       await this.staging.write(index * this.record.blockBytes, data);
     } catch (error) {
@@ -164,6 +195,7 @@ export class UploadSession {
   }
 
   async #forget(index: number): Promise<void> {
+    this.#forgets++;
     await this.flush();
     await this.#meta.recordBlocks(this.record.id, [{ first: index, digests: FORGOTTEN }], this.#clock.now());
     this.blocks.safe.remove(index, index + 1);
@@ -292,8 +324,32 @@ export class UploadSession {
     );
   }
 
+  /** Resolves when the digest of every safe block is known: those of blocks that came with a running one are computed from the disk. */
+  digestBlocks(): Promise<void> {
+    this.#digesting ??= this.#digestBlocks().finally(() => {
+      this.#digesting = null;
+    });
+    return this.#digesting;
+  }
+
+  async #digestBlocks(): Promise<void> {
+    const { blockBytes } = this.record;
+    const buffer = Buffer.allocUnsafeSlow(blockBytes);
+    for (const index of this.blocks.undigested()) {
+      for (let forgets = -1; forgets !== this.#forgets && !this.#closing; ) {
+        forgets = this.#forgets;
+        const wanted = Math.min(blockBytes, (this.record.size ?? Number.MAX_SAFE_INTEGER) - index * blockBytes);
+        const bytes = buffer.subarray(0, await this.staging.read(index * blockBytes, buffer.subarray(0, wanted)));
+        const now = this.blocks.digest(index);
+        // Whatever is there by now: it was not overwritten while it was read.
+        if (forgets === this.#forgets && now && isUndigested(now)) this.blocks.apply({ first: index, digests: blake3(bytes) });
+      }
+    }
+  }
+
   async close(): Promise<void> {
-    await Promise.allSettled(this.#writing.values());
+    this.#closing = true;
+    await Promise.allSettled([...this.#writing.values(), this.#digesting]);
     await this.frontier.settle();
     await this.flush();
     await this.staging.close();
@@ -307,6 +363,22 @@ function openBatch(): Batch {
   return { blocks: [], safe: promise, resolve, reject };
 }
 
+export function damagedBlock(offset: number): HawserError {
+  return new HawserError(
+    'block_mismatch',
+    `The block at byte ${offset} differs from its digest: it was damaged on the way. Send it again.`,
+    { value: offset },
+  );
+}
+
+function earlyBlock(offset: number): HawserError {
+  return new HawserError(
+    'running_digest_early',
+    `The block at byte ${offset} has a running digest, and what comes before it is not there: send it with its own digest.`,
+    { value: offset },
+  );
+}
+
 const ALREADY_SAFE = { safe: Promise.resolve() };
 
 /** Of a stream: far more than a client holds in memory. */
@@ -315,3 +387,5 @@ const MAX_BLOCKS_AHEAD = 4096;
 const FLUSH_EVERY_MS = 1000;
 /** A request that was sent before another may come after it by so much. */
 const GRACE_MS = 1000;
+/** So long a block with a running digest waits for those before it, which left before it. */
+const RUNNING_PATIENCE_MS = 2000;

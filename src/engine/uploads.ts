@@ -6,7 +6,8 @@ import { HawserError } from '../core/errors.ts';
 import { encodeDigestRecords } from '../core/wire/digest-records.ts';
 import type { UploadRecord } from '../store/meta/contract.ts';
 import { BlockMap } from './block-map.ts';
-import type { Principal, UploadStatus } from './contract.ts';
+import { within } from './clock.ts';
+import type { Principal, Slow, UploadStatus } from './contract.ts';
 import { createOpenUploads, type UploadContext } from './open-uploads.ts';
 import { owns, permit } from './permission.ts';
 import { createBegun } from './upload-begun.ts';
@@ -76,11 +77,20 @@ export function createUploads(context: UploadContext) {
       return all;
     },
 
-    async digests(who: Principal, id: string): Promise<Uint8Array> {
+    async digests(who: Principal, id: string): Promise<Slow<Uint8Array>> {
       permit(who, 'write');
-      await loadUpload(meta, who, id);
-      const current = await open.peek(id);
-      return encodeDigestRecords((current?.blocks ?? BlockMap.from(await meta.loadBlocks(id))).runs());
+      const record = await loadUpload(meta, who, id);
+      const blocks = (await open.peek(id))?.blocks ?? BlockMap.from(await meta.loadBlocks(id));
+      if (record.state !== 'receiving' || blocks.undigested().length === 0) {
+        return { done: true, value: encodeDigestRecords(blocks.runs()) };
+      }
+      const current = await open.session(record);
+      const work = current.digestBlocks().then(() => true);
+      if (await within(clock, context.patienceMs, work)) return { done: true, value: encodeDigestRecords(current.blocks.runs()) };
+      work.catch(() => undefined);
+      const left = current.blocks.undigested().length * record.blockBytes;
+      const size = current.safeBytes();
+      return { done: false, hashedBytes: Math.max(0, size - left), size };
     },
 
     async remove(who: Principal, id: string, epoch?: number): Promise<void> {

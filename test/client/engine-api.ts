@@ -76,7 +76,7 @@ export function createEngineApi(store: FileStore = createMemoryStore()): EngineA
       call('capabilities', options?.signal, async () => ({
         version: '0',
         protocols: [1],
-        features: [],
+        features: ['running-digests'],
         transports: [],
         digests: ['blake3'],
         blockBytes: { min: 65536, max: 16777216 },
@@ -103,6 +103,7 @@ export function createEngineApi(store: FileStore = createMemoryStore()): EngineA
         const { id } = await engine.createTransfer(WHO, { kind: 'upload', ...begin, filesTotal: 1, bytesTotal: request.size });
         return await engine.createUpload(WHO, { ...request, transfer: id });
       }),
+    getUpload: (id, options) => call('getUpload', options?.signal, () => engine.getUpload(WHO, id)),
     uploadDigests: (id, options) => call('uploadDigests', options?.signal, () => engine.uploadDigests(WHO, id)),
     putBlocks: (id, epoch, source, _length, options) =>
       call('putBlocks', options?.signal, () =>

@@ -114,53 +114,68 @@ test('"." puts the content of the folder into the destination', async () => {
   assert.equal(String(await server.content('/a')), 'x');
 });
 
-test('several megabytes over a network that breaks arrive, and little is sent twice', async () => {
-  const server = createEngineApi();
-  const file = path.join(folder(), 'large');
-  const content = bytes(9_000_000);
-  fs.writeFileSync(file, content);
-  let left = 700_000;
-  server.onPiece = (_name, piece) => {
-    left -= piece.length;
-    if (left > 0) return;
-    left = 700_000;
-    throw broken();
-  };
-  server.onAnswer = (name, count) => {
-    if (name !== 'putBlocks' && count === 1) throw broken();
-  };
-  const watched = watch();
-  const summary = await runPut(server.api, [file], '/large', options({ onEvent: watched.onEvent, chunkBytes: 1_000_000 }));
-  assert.deepEqual(await server.content('/large'), content);
-  assert.ok(watched.of('notice').length > 0);
-  assert.ok(summary.bytesSent < 2 * content.length, `${summary.bytesSent} bytes were sent`);
-});
+/** Next door blocks have running digests. */
+const ANYWHERE = [
+  ['', null],
+  [', next door', 0.1],
+] as const;
 
-test('an interrupted put goes on where it was, and a source that changed meanwhile sends what differs', async () => {
-  const server = createEngineApi();
-  const file = path.join(folder(), 'large');
-  const content = bytes(8 << 20);
-  fs.writeFileSync(file, content);
-  const stop = new AbortController();
-  let sent = 0;
-  server.onPiece = (_name, piece) => {
-    sent += piece.length;
-    if (sent > 5 << 20) stop.abort();
-  };
-  await assert.rejects(runPut(server.api, [file], '/large', options({ signal: stop.signal, chunkBytes: 1 << 20, parallel: 2 })), {
-    code: 'interrupted',
+for (const [where, rttMs] of ANYWHERE) {
+  test(`several megabytes over a network that breaks arrive, and little is sent twice${where}`, async () => {
+    const server = createEngineApi();
+    server.rttMs = rttMs;
+    const file = path.join(folder(), 'large');
+    const content = bytes(9_000_000);
+    fs.writeFileSync(file, content);
+    let left = 700_000;
+    server.onPiece = (_name, piece) => {
+      left -= piece.length;
+      if (left > 0) return;
+      left = 700_000;
+      throw broken();
+    };
+    server.onAnswer = (name, count) => {
+      if (name !== 'putBlocks' && count === 1) throw broken();
+    };
+    const watched = watch();
+    const summary = await runPut(server.api, [file], '/large', options({ onEvent: watched.onEvent, chunkBytes: 1_000_000 }));
+    assert.deepEqual(await server.content('/large'), content);
+    assert.ok(watched.of('notice').length > 0);
+    assert.ok(summary.bytesSent < 2 * content.length, `${summary.bytesSent} bytes were sent`);
   });
-  server.onPiece = () => undefined;
-  const [upload] = await server.engine.listUploads(WHO, { limit: 10 });
-  assert.ok(upload && upload.safeBytes >= 1 << 20, `${upload?.safeBytes} bytes are safe`);
-  content[5] = content[5]! ^ 1;
-  fs.writeFileSync(file, content);
-  const watched = watch();
-  const summary = await runPut(server.api, [file], '/large', options({ onEvent: watched.onEvent }));
-  assert.deepEqual(await server.content('/large'), content);
-  assert.equal(summary.bytesSent, content.length - upload.safeBytes + 65536);
-  assert.equal(watched.events.filter((event) => event.type === 'notice' && event.code === 'source_changed').length, 1);
-});
+}
+
+for (const [where, rttMs] of ANYWHERE) {
+  test(`an interrupted put goes on where it was, and a source that changed meanwhile sends what differs${where}`, async () => {
+    const server = createEngineApi();
+    server.rttMs = rttMs;
+    const file = path.join(folder(), 'large');
+    const content = bytes(8 << 20);
+    fs.writeFileSync(file, content);
+    const stop = new AbortController();
+    let sent = 0;
+    server.onPiece = (_name, piece) => {
+      sent += piece.length;
+      if (sent > 5 << 20) stop.abort();
+    };
+    await assert.rejects(
+      runPut(server.api, [file], '/large', options({ signal: stop.signal, chunkBytes: 1 << 20, ...(!rttMs && { parallel: 2 }) })),
+      {
+        code: 'interrupted',
+      },
+    );
+    server.onPiece = () => undefined;
+    const [upload] = await server.engine.listUploads(WHO, { limit: 10 });
+    assert.ok(upload && upload.safeBytes >= 1 << 20, `${upload?.safeBytes} bytes are safe`);
+    content[5] = content[5]! ^ 1;
+    fs.writeFileSync(file, content);
+    const watched = watch();
+    const summary = await runPut(server.api, [file], '/large', options({ onEvent: watched.onEvent }));
+    assert.deepEqual(await server.content('/large'), content);
+    assert.equal(summary.bytesSent, content.length - upload.safeBytes + 65536);
+    assert.equal(watched.events.filter((event) => event.type === 'notice' && event.code === 'source_changed').length, 1);
+  });
+}
 
 test('an interrupted put of a folder under a new name goes on under that name, and the next one goes into it', async () => {
   const server = createEngineApi();
@@ -190,31 +205,62 @@ test('an interrupted put into a folder that was there goes on in it', async () =
   assert.deepEqual((await runPut(server.api, [tree], '/there', options())).targets, ['/there/tree']);
 });
 
-test('a source that changes while it is sent is sent again where it differs; one that never rests fails', async () => {
+for (const [where, rttMs] of ANYWHERE) {
+  test(`a source that changes while it is sent is sent again where it differs; one that never rests fails${where}`, async () => {
+    const server = createEngineApi();
+    server.rttMs = rttMs;
+    const file = path.join(folder(), 'large');
+    const content = bytes(3 << 20);
+    fs.writeFileSync(file, content);
+    let changes = 0;
+    server.onAnswer = (name) => {
+      if (name !== 'putBlocks' || changes++ > 0) return;
+      content.fill(7, 0, 10);
+      const fd = fs.openSync(file, 'r+');
+      fs.writeSync(fd, content, 0, 10, 0);
+      fs.closeSync(fd);
+      fs.utimesSync(file, 1000, 2000);
+    };
+    const summary = await runPut(server.api, [file], '/large', options());
+    assert.deepEqual(await server.content('/large'), content);
+    assert.ok(summary.bytesSent <= content.length + 65536);
+    assert.equal((await server.engine.stat(WHO, '/large')).mtimeNs, 2_000_000_000_000n);
+    let tick = 3000;
+    server.onAnswer = (name) => {
+      if (name === 'putBlocks' || name === 'uploadDigests') fs.utimesSync(file, 1000, tick++);
+    };
+    fs.writeFileSync(file, bytes(3 << 20, 9));
+    await assert.rejects(runPut(server.api, [file], '/large', options()), { code: 'source_changed' });
+    assert.deepEqual(await server.content('/large'), content);
+  });
+}
+
+test('next door every block has a running digest; what arrives damaged is sent again with its own', async () => {
   const server = createEngineApi();
+  server.rttMs = 0.1;
   const file = path.join(folder(), 'large');
-  const content = bytes(3 << 20);
+  const content = bytes(9_000_000);
   fs.writeFileSync(file, content);
-  let changes = 0;
-  server.onAnswer = (name) => {
-    if (name !== 'putBlocks' || changes++ > 0) return;
-    content.fill(7, 0, 10);
-    const fd = fs.openSync(file, 'r+');
-    fs.writeSync(fd, content, 0, 10, 0);
-    fs.closeSync(fd);
-    fs.utimesSync(file, 1000, 2000);
+  let sent = 0;
+  let running = 0;
+  let damaged = false;
+  server.onPiece = (_name, piece) => {
+    if (piece.length === 0) return;
+    sent += piece.length;
+    if (!damaged && piece[0] === 0x80) running++;
+    if (damaged || sent < 5_000_000) return;
+    damaged = true;
+    piece[piece.length - 1]! ^= 1;
   };
-  const summary = await runPut(server.api, [file], '/large', options());
+  const watched = watch();
+  const summary = await runPut(server.api, [file], '/large', options({ onEvent: watched.onEvent, chunkBytes: 4 << 20 }));
   assert.deepEqual(await server.content('/large'), content);
-  assert.ok(summary.bytesSent <= content.length + 65536);
-  assert.equal((await server.engine.stat(WHO, '/large')).mtimeNs, 2_000_000_000_000n);
-  let tick = 3000;
-  server.onAnswer = (name) => {
-    if (name === 'putBlocks' || name === 'uploadDigests') fs.utimesSync(file, 1000, tick++);
-  };
-  fs.writeFileSync(file, bytes(3 << 20, 9));
-  await assert.rejects(runPut(server.api, [file], '/large', options()), { code: 'source_changed' });
-  assert.deepEqual(await server.content('/large'), content);
+  assert.ok(running > 0, 'no running digest was sent');
+  assert.deepEqual(
+    watched.of('notice').map((event) => event.type === 'notice' && event.code),
+    ['block_mismatch'],
+  );
+  assert.ok(summary.bytesSent < content.length + (5 << 20), `${summary.bytesSent} bytes were sent`);
 });
 
 test('a pause from elsewhere stops the bytes, a resume lets them go on, a cancel ends the put', async () => {

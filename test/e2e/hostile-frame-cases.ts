@@ -23,6 +23,16 @@ export const FRAME_CASES: readonly HostileCase[] = [
   hostile('frame with a wrong digest', 422, 'block_mismatch', () =>
     blocks(frame(0, 65_536, new Uint8Array(32), Buffer.alloc(65_536))),
   ),
+  hostile('frame with a wrong running digest', 422, 'block_mismatch', () => {
+    const bytes = frame(0, 65_536, new Uint8Array(32), Buffer.alloc(65_536));
+    bytes[0] = 0x80;
+    return blocks(bytes);
+  }),
+  hostile('running digest over what never came', 409, 'running_digest_early', () => {
+    const bytes = goodFrame(65_536, 65_536);
+    bytes[0] = 0x80;
+    return blocks(bytes);
+  }),
   hostile('half a frame', 400, 'body_incomplete', () => blocks(goodFrame(0, 65_536).subarray(0, 1000))),
   hostile('half a header', 400, 'body_incomplete', () => blocks(goodFrame(0, 65_536).subarray(0, 20))),
   hostile('noise for frames', 400, 'frame_invalid', () => blocks(Buffer.alloc(100_000, 0xa5))),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { toHex } from '../../src/core/hex.ts';
-import { encodeBlockHeader } from '../../src/core/wire/block-frames.ts';
+import { encodeBlockHeader, markRunning } from '../../src/core/wire/block-frames.ts';
 import { encodePackEntry } from '../../src/core/wire/pack.ts';
 import { blake3 } from '../../src/engine/blake3.ts';
 import { systemClock } from '../../src/engine/clock.ts';
@@ -72,6 +72,20 @@ export async function* body(...pieces: (Uint8Array | Error | Promise<void>)[]): 
 export function frames(bytes: Uint8Array, upload: UploadStatus, indices?: readonly number[]): Uint8Array[] {
   const all = Array.from({ length: Math.ceil(bytes.length / upload.blockBytes) }, (_, i) => i);
   return (indices ?? all).map((index) => frame(bytes, index, upload.blockBytes));
+}
+
+/** All frames of a file, with running digests. */
+export function runningFrames(bytes: Uint8Array, { blockBytes }: UploadStatus): Uint8Array[] {
+  return Array.from({ length: Math.ceil(bytes.length / blockBytes) }, (_, index) => {
+    const data = bytes.subarray(index * blockBytes, (index + 1) * blockBytes);
+    const header = encodeBlockHeader(
+      index * blockBytes,
+      data.length,
+      blake3(bytes.subarray(0, index * blockBytes + data.length)),
+    );
+    markRunning(header);
+    return Buffer.concat([header, data]);
+  });
 }
 
 /** The whole of an upload in one go. */

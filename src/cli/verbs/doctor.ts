@@ -149,4 +149,15 @@ const MARK = { ok: 'ok     ', warning: 'warning', failed: 'FAILED ' } as const;
 const MAY = { read: 'read', write: 'read and write', admin: 'do everything' } as const;
 const CLOCK_TOLERANCE_MS = 5000;
 /** What this version makes use of. */
-const FEATURES = ['uploads', 'downloads', 'packs', 'dedup', 'blocks', 'verify', 'transfers', 'probe', 'tokens'] as const;
+const FEATURES = [
+  'uploads',
+  'downloads',
+  'packs',
+  'dedup',
+  'blocks',
+  'verify',
+  'transfers',
+  'probe',
+  'tokens',
+  'running-digests',
+] as const;

@@ -5,7 +5,8 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { RangeSet } from '../../core/ranges.ts';
-import { BlockAssembler } from '../../core/wire/block-frames.ts';
+import { BLOCK_HEADER_BYTES, BlockAssembler } from '../../core/wire/block-frames.ts';
+import { BlockReader } from '../../core/wire/block-reader.ts';
 import { blake3 } from '../../engine/blake3.ts';
 import { createBufferPool } from './buffers.ts';
 import { framesLength, readFrames } from './frames.ts';
@@ -25,9 +26,11 @@ interface Setup {
   readonly claimed?: [number, number][];
   /** Digest that the receiver has of a block. */
   readonly digestOf?: (index: number) => Uint8Array;
+  /** Whether the receiver takes running digests. */
+  readonly runs?: boolean;
 }
 
-function setup({ blockBytes, claimed = [], digestOf }: Setup) {
+function setup({ blockBytes, claimed = [], digestOf, runs = false }: Setup) {
   const source = openSourceFile(file, false);
   const size = content.length;
   // Fewer buffers than are wanted: whoever forgets to give one back stops the test.
@@ -49,6 +52,7 @@ function setup({ blockBytes, claimed = [], digestOf }: Setup) {
         ),
       })),
     onDiffers: (index) => differing.push(index),
+    runs: () => runs,
   });
   let counted = 0;
   const read = (first: number, end: number) =>
@@ -130,6 +134,36 @@ for (const blockBytes of [65536, 262144, 1 << 20, 4 << 20, 16 << 20]) {
     }
     assert.ok(Buffer.from(await frontier.digest()).equals(blake3(content)));
     assert.deepEqual(differing, [wrong]);
+    source.close();
+  });
+}
+
+for (const blockBytes of [65536, 1 << 20, 4 << 20]) {
+  test(`blocks of ${blockBytes} bytes: running digests while they are read in order, their own afterwards`, async () => {
+    const { source, frontier, blocks, read } = setup({ blockBytes, runs: true });
+    const seen: boolean[] = [];
+    const see = async (first: number, end: number): Promise<void> => {
+      const take = () => Buffer.alloc(BLOCK_HEADER_BYTES + blockBytes);
+      const reader = new BlockReader({ maxBlockBytes: blockBytes, take, takesRunning: true });
+      for await (const piece of read(first, end)) {
+        for (let at = 0; at < piece.length; ) {
+          const room = reader.room();
+          const part = piece.subarray(at, at + room.length);
+          room.set(part);
+          at += part.length;
+          reader.push(part.length, (offset, digest, data, running) => {
+            seen.push(running);
+            const covered = running ? content.subarray(0, offset + data.length) : data;
+            assert.ok(Buffer.from(digest).equals(blake3(covered)), `digest at ${offset}`);
+          });
+        }
+      }
+    };
+    await see(0, blocks - 1);
+    await see(0, 1);
+    await see(blocks - 1, blocks);
+    assert.deepEqual(seen, [...new Array<boolean>(blocks - 1).fill(true), false, true]);
+    assert.ok(Buffer.from(await frontier.digest()).equals(blake3(content)));
     source.close();
   });
 }

@@ -2,7 +2,7 @@
  * Blocks of a file as block frames, read into pooled buffers where the headers already have their places between the blocks, so
  * that nothing is copied on the way to the socket. The next piece is read while the last one leaves.
  */
-import { BLOCK_HEADER_BYTES, encodeBlockHeader } from '../../core/wire/block-frames.ts';
+import { BLOCK_HEADER_BYTES, encodeBlockHeader, markRunning } from '../../core/wire/block-frames.ts';
 import { blake3, createBlake3 } from '../../engine/blake3.ts';
 import type { BufferPool } from './buffers.ts';
 import type { Frontier } from './frontier.ts';
@@ -14,7 +14,7 @@ export interface FramesOptions {
   readonly size: number;
   readonly blockBytes: number;
   readonly pool: BufferPool;
-  readonly frontier: Pick<Frontier, 'handleData' | 'handleRead'>;
+  readonly frontier: Pick<Frontier, 'handleData' | 'handleRead' | 'runningDigest'>;
   readonly pace: Pace;
 }
 
@@ -83,7 +83,10 @@ function smallBlocks(options: FramesOptions, first: number, end: number): Pieces
       for (const [i, view] of views.entries()) {
         const offset = start + i * blockBytes;
         frontier.handleData(offset, view);
-        encodeBlockHeader(offset, view.length, blake3(view), buffer, i * (BLOCK_HEADER_BYTES + blockBytes));
+        const running = frontier.runningDigest(offset + view.length);
+        const at = i * (BLOCK_HEADER_BYTES + blockBytes);
+        encodeBlockHeader(offset, view.length, running ?? blake3(view), buffer, at);
+        if (running) markRunning(buffer, at);
       }
       frontier.handleRead(from, next);
       return { buffer, bytes: buffer.subarray(0, framesLength(contentBytes, count)), contentBytes };
@@ -103,17 +106,22 @@ function largeBlocks(options: FramesOptions, first: number, end: number): Pieces
   let index = first;
   /** Bytes of the block that have been handed out. */
   let done = 0;
-  let digest: Uint8Array | null = null;
+  let hashed = false;
 
-  async function hashBlock(buffer: Buffer, start: number, length: number): Promise<Uint8Array> {
-    const hasher = createBlake3();
-    for (let at = 0; at < length; at += PIECE_BYTES) {
-      const view = buffer.subarray(0, Math.min(PIECE_BYTES, length - at));
-      await source.read(start + at, [view]);
-      frontier.handleData(start + at, view);
-      hasher.update(view);
+  async function hashBlock(buffer: Buffer, start: number, length: number): Promise<{ digest: Uint8Array; running: boolean }> {
+    for (;;) {
+      const own = frontier.runningDigest(start) ? null : createBlake3();
+      for (let at = 0; at < length; at += PIECE_BYTES) {
+        const view = buffer.subarray(0, Math.min(PIECE_BYTES, length - at));
+        await source.read(start + at, [view]);
+        frontier.handleData(start + at, view);
+        own?.update(view);
+      }
+      if (own) return { digest: own.digest(), running: false };
+      const digest = frontier.runningDigest(start + length);
+      if (digest) return { digest, running: true };
+      // Something failed meanwhile, and they are no longer wanted.
     }
-    return hasher.digest();
   }
 
   return async () => {
@@ -123,10 +131,12 @@ function largeBlocks(options: FramesOptions, first: number, end: number): Pieces
       const start = index * blockBytes;
       const length = Math.min(blockBytes, size - start);
       let headerBytes = 0;
-      if (digest === null) {
-        digest = await hashBlock(buffer, start, length);
+      if (!hashed) {
+        const { digest, running } = await hashBlock(buffer, start, length);
+        hashed = true;
         frontier.handleRead(index, index + 1);
         encodeBlockHeader(start, length, digest, buffer);
+        if (running) markRunning(buffer);
         headerBytes = BLOCK_HEADER_BYTES;
       }
       const contentBytes = Math.min(PIECE_BYTES, length - done);
@@ -135,7 +145,7 @@ function largeBlocks(options: FramesOptions, first: number, end: number): Pieces
       if (done === length) {
         index++;
         done = 0;
-        digest = null;
+        hashed = false;
       }
       return { buffer, bytes: buffer.subarray(0, headerBytes + contentBytes), contentBytes };
     } catch (error) {

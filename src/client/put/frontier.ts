@@ -21,11 +21,15 @@ export interface FrontierOptions {
   readonly digests: () => Promise<readonly DigestRun[]>;
   /** A claimed block is not what the source has now. */
   readonly onDiffers: (index: number) => void;
+  /** The receiver takes running digests, and gets the blocks in order. */
+  readonly runs: () => boolean;
 }
 
 export interface Frontier {
   /** The sender has read these bytes: hashed at once when they are the next. */
   handleData(position: number, bytes: Uint8Array): void;
+  /** Digest of the file from its start to `end`, where that is how far it has been hashed and the receiver takes running digests; else null. */
+  runningDigest(end: number): Uint8Array | null;
   /** The sender has read these blocks whole: they can be read again without waiting for the disk. */
   handleRead(first: number, end: number): void;
   /** Resolves with the digest of the file when all of it has been read; rejects when reading fails. */
@@ -95,6 +99,7 @@ export function createFrontier(options: FrontierOptions): Frontier {
       position += bytes.length;
       handleChange();
     },
+    runningDigest: (end) => (!reading && end === position && options.runs() ? whole.digest() : null),
     handleRead(first, end) {
       readable.add(first, end);
       handleChange();

@@ -100,7 +100,7 @@ async function* untilSent(
 }
 
 /** Whoever computes the digest of the file reads these blocks again, from the page cache. */
-const NOBODY = { handleData: () => undefined, handleRead: () => undefined };
+const NOBODY = { handleData: () => undefined, handleRead: () => undefined, runningDigest: () => null };
 const UNPACED = { leaving: () => undefined, sliceBytes: () => 64 * 1024 };
 const FIRST_EPOCH = 1;
 const FAR_MS = 5;

@@ -1,7 +1,5 @@
 /** The blocks of one upload on their way: which are missing, which are in flight, and what is done about those that fail. */
-import { DIGEST_BYTES } from '../../core/hex.ts';
 import { RangeSet } from '../../core/ranges.ts';
-import { decodeDigestRecords } from '../../core/wire/digest-records.ts';
 import { canRetry, interrupted } from '../retry.ts';
 import type { Head } from './head.ts';
 import type { Job } from './job.ts';
@@ -25,6 +23,8 @@ export interface SendingOptions {
   readonly bytesOf: (first: number, end: number) => number;
   /** Blocks became safe that were not before. */
   readonly onSafe: (first: number, end: number) => void;
+  /** A request failed: what it carried goes again. */
+  readonly onFailure?: () => void;
 }
 
 export interface Sending extends Outgoing {
@@ -125,6 +125,7 @@ export function createSending(options: SendingOptions): Sending {
       handleSafe(first, end);
     } catch (error) {
       unsure.add(first, end);
+      options.onFailure?.();
       throw bodyError ?? error;
     } finally {
       // Gives its buffers back also when the transport dropped it half-way.
@@ -133,18 +134,16 @@ export function createSending(options: SendingOptions): Sending {
   }
 
   /**
-   * The receiver keeps the whole blocks that came before a request broke. Asking which costs the digests of all its blocks:
-   * worth it only when that is little beside sending them again. Gives the first run that is to be sent.
+   * The receiver keeps the whole blocks that came before a request broke: for more than one it is worth asking which. Gives the first
+   * run that is to be sent.
    */
   async function whatIsLeft(first: number, end: number): Promise<[number, number] | null> {
-    const worth = end - first > 1 && end * DIGEST_BYTES * WORTH_ASKING <= options.bytesOf(first, end);
-    if (!worth || unsure.nextStart(first) >= end) return [first, end];
-    const bytes = await job.api.uploadDigests(options.upload, { signal: job.signal });
+    if (end - first === 1 || unsure.nextStart(first) >= end) return [first, end];
+    const { safe } = await job.api.getUpload(options.upload, { signal: job.signal });
     unsure.remove(first, end);
+    const { blockBytes } = options;
     const there = new RangeSet();
-    for (const run of decodeDigestRecords(bytes)) {
-      there.add(Math.max(first, run.first), Math.min(end, run.first + run.digests.length / DIGEST_BYTES));
-    }
+    for (const [from, to] of safe) there.add(Math.max(first, from / blockBytes), Math.min(end, Math.ceil(to / blockBytes)));
     // What the receiver had before, with other content, is there in any case and says nothing.
     for (const [from, to] of replaced.entries()) there.remove(from, to);
     for (const [from, to] of there.entries()) handleSafe(from, to);
@@ -233,6 +232,4 @@ function isPause(error: unknown): boolean {
   return (error as { code?: unknown } | null)?.code === 'transfer_paused';
 }
 
-/** The answer may be this much smaller than what it can save. */
-const WORTH_ASKING = 16;
 const SMALLEST_SHARE_BYTES = 256 * 1024;

@@ -6,7 +6,7 @@
 import { HawserError } from '../../core/errors.ts';
 import { toHex } from '../../core/hex.ts';
 import { RangeSet } from '../../core/ranges.ts';
-import { decodeDigestRecords } from '../../core/wire/digest-records.ts';
+import { type DigestRun, decodeDigestRecords } from '../../core/wire/digest-records.ts';
 import type { FileInfo, Overwrite, UploadStatus } from '../../engine/contract.ts';
 import type { TransferOptions } from '../contract.ts';
 import { sleepMs } from '../retry.ts';
@@ -30,6 +30,8 @@ export interface UploadContext {
   readonly cache: DigestCache;
   /** An upload that was opened before all the rest was known, if this file is the one. */
   readonly early: EarlyUpload | null;
+  /** The receiver takes running digests, and blocks reach it in order. */
+  readonly inOrder: () => boolean;
 }
 
 export interface UploadItem {
@@ -150,7 +152,7 @@ async function sendRound(
   count: Count,
   head: Head | null,
 ): Promise<{ digest: string; early: FileInfo | null }> {
-  const { job, streams, pool } = context;
+  const { job, streams, pool, inOrder } = context;
   const { id: upload, epoch, blockBytes } = status;
   const blocks = Math.ceil(size / blockBytes);
   const bytesOf = (first: number, end: number) => Math.min(end * blockBytes, size) - first * blockBytes;
@@ -160,13 +162,16 @@ async function sendRound(
 
   const ending = new AbortController();
   let differing = 0;
+  // Until something has to be sent again: then blocks no longer come in order.
+  let runs = claimed.length === 0 && head === null;
   const frontier = createFrontier({
     source,
     size,
     blockBytes,
     pool,
     claimed,
-    digests: async () => decodeDigestRecords(await job.call(() => job.api.uploadDigests(upload, { signal: job.signal }))),
+    digests: () => askDigests(job, upload),
+    runs: () => runs && inOrder(),
     onDiffers: (index) => {
       if (differing++ === 0) {
         job.notice('source_changed', `"${showLocal(item.local)}" is not what was sent of it before: what differs is sent again.`);
@@ -188,6 +193,9 @@ async function sendRound(
       contentLength: framesLength(bytesOf(first, end), end - first),
     }),
     onSafe: (first, end) => count.handleSafe(bytesOf(first, end)),
+    onFailure: () => {
+      runs = false;
+    },
   });
   const from = head?.end ?? 0;
   for (const [first, end] of there.gaps(from, blocks)) sending.add(first, end);
@@ -219,6 +227,15 @@ async function sendRound(
     streams.remove(sending);
     await head?.drop();
     await Promise.all([sending.stop(), frontier.stop()]);
+  }
+}
+
+/** Digests of the blocks that the server has, some of which it may have to read first. */
+async function askDigests(job: Job, upload: string): Promise<DigestRun[]> {
+  for (let waitMs = 50; ; waitMs = Math.min(LONGEST_POLL_MS, waitMs * 2)) {
+    const answer = await job.call(() => job.api.uploadDigests(upload, { signal: job.signal }));
+    if (answer.done) return decodeDigestRecords(answer.value);
+    await sleepMs(waitMs, job.signal);
   }
 }
 

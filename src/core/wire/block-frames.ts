@@ -1,6 +1,9 @@
 /**
  * Block frames, `application/vnd.hawser.blocks` (docs/protocol/http.md, "Blocks and frames"): u64 offset, u32 length, 32 bytes
  * of BLAKE3, the data. Written header by header; read by an assembler that takes pieces of any size.
+ *
+ * The digest is that of the block; or, when the first bit is set, a running digest: that of the file from its start to the
+ * end of the block. Who sends in order computes that anyway, so that nothing is hashed twice.
  */
 import { HawserError } from '../errors.ts';
 import { DIGEST_BYTES } from '../hex.ts';
@@ -27,10 +30,25 @@ export function encodeBlockHeader(offset: number, length: number, digest: Uint8A
   return into === undefined ? target : target.subarray(at, at + BLOCK_HEADER_BYTES);
 }
 
-/** What the 44 bytes at the start of `bytes` say, their digest aside. `frame_invalid` when it cannot be right. */
-export function decodeBlockHeader(bytes: Uint8Array, maxBlockBytes: number): { offset: number; length: number } {
+/** The digest of the header at `at` is a running one. */
+export function markRunning(bytes: Uint8Array, at = 0): void {
+  bytes[at]! |= RUNNING;
+}
+
+export interface BlockHeader {
+  readonly offset: number;
+  readonly length: number;
+  readonly running: boolean;
+}
+
+/**
+ * What the 44 bytes at the start of `bytes` say, their digest aside. `frame_invalid` when it cannot be right, which a running digest
+ * is only where `takesRunning`.
+ */
+export function decodeBlockHeader(bytes: Uint8Array, maxBlockBytes: number, takesRunning = false): BlockHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, BLOCK_HEADER_BYTES);
-  const offset = view.getUint32(0) * TWO_32 + view.getUint32(4);
+  const running = takesRunning && (bytes[0]! & RUNNING) !== 0;
+  const offset = (running ? view.getUint32(0) - TWO_31 : view.getUint32(0)) * TWO_32 + view.getUint32(4);
   const length = view.getUint32(8);
   if (length < 1 || length > maxBlockBytes) {
     throw new HawserError(
@@ -44,7 +62,7 @@ export function decodeBlockHeader(bytes: Uint8Array, maxBlockBytes: number): { o
       value: offset,
     });
   }
-  return { offset, length };
+  return { offset, length, running };
 }
 
 export interface BlockAssemblerOptions {
@@ -117,4 +135,6 @@ export class BlockAssembler {
   }
 }
 
+const RUNNING = 0x80;
+const TWO_31 = 0x8000_0000;
 const TWO_32 = 0x1_0000_0000;

@@ -19,7 +19,7 @@ export function serverRoutes(app: App, { version, health, now, lanes }: RouteCon
       product: 'hawser' as const,
       version,
       protocols: [1],
-      features: ['uploads', 'downloads', 'packs', 'dedup', 'blocks', 'verify', 'transfers', 'probe', 'tokens'],
+      features: ['uploads', 'downloads', 'packs', 'dedup', 'blocks', 'verify', 'transfers', 'probe', 'tokens', 'running-digests'],
       transports: [{ name: 'https' }, ...(lanes ? [{ name: 'lane' }] : [])],
       digests: ['blake3'],
       blockBytes: { min: MIN_BLOCK_BYTES, max: MAX_BLOCK_BYTES },

@@ -97,12 +97,13 @@ export function uploadRoutes(app: App, { engine, limits }: RouteContext): void {
         summary: 'Digests of the blocks that are safe',
         params: IdParams,
         querystring: NoQuery,
-        response: { 200: bytesOf(DIGESTS_TYPE) },
+        response: { 200: bytesOf(DIGESTS_TYPE), 202: NotYetAnswer },
       },
     },
     async ({ principal, params: { id } }, reply) => {
-      const records = await engine.uploadDigests(principal, id);
-      return reply.type(DIGESTS_TYPE).send(records as unknown as string);
+      const answer = await engine.uploadDigests(principal, id);
+      if (answer.done) return reply.type(DIGESTS_TYPE).send(answer.value as unknown as string);
+      return reply.code(202).header('retry-after', '1').send({ hashedBytes: answer.hashedBytes, size: answer.size });
     },
   );
 
