@@ -1,13 +1,17 @@
 /** Verbs that act on one transfer by its id. */
 import type { Command } from 'commander';
 import type { Client, TransferInfo } from '../client/contract.ts';
-import { withServer } from './connect.ts';
+import { resolveRemotes, withServer } from './connect.ts';
+import { keptCommands } from './kept-commands.ts';
 import { type CommonFlags, withConnection } from './options.ts';
+import { readProfiles } from './profiles.ts';
 import { type Shell, say, sayJson } from './shell.ts';
 
 interface Control {
   readonly verb: string;
   readonly summary: string;
+  /** Deals with what this machine alone knows of, instead of the server: returns what to say, or null. */
+  actHere?(id: string): string | null;
   act(client: Client, id: string): Promise<TransferInfo>;
   done(id: string): string;
 }
@@ -21,15 +25,36 @@ export function defineControl(program: Command, shell: Shell, control: Control):
     .command(control.verb)
     .summary(control.summary)
     .argument('<ids...>', 'transfers, as "hawser status" lists them')
-    .option('--on <server>', 'NAME:/ or https://host:port/ (default: the default profile)')
+    .option('--on <server>', 'NAME:/ or https://host:port/ (default: where the command ran, or the default profile)')
     .action(async (ids: string[], flags: Flags) => {
-      await withServer(shell, flags.on === undefined ? [] : [flags.on], flags, async ({ client }) => {
-        for (const id of ids) {
-          const transfer = await control.act(client, id);
-          if (flags.json) sayJson(shell, transfer);
-          else say(shell, control.done(id));
-        }
-      });
+      for (const id of ids) await controlOne(shell, control, id, flags);
     });
   withConnection(command);
+}
+
+async function controlOne(shell: Shell, control: Control, id: string, flags: Flags): Promise<void> {
+  const server = flags.on ?? begunAt(shell, id);
+  const done = control.actHere?.(id) ?? null;
+  if (done !== null) {
+    if (flags.json) sayJson(shell, { id, transfer: null });
+    else say(shell, done);
+    return;
+  }
+  await withServer(shell, server === undefined ? [] : [server], flags, async ({ client }) => {
+    const transfer = await control.act(client, id);
+    if (flags.json) sayJson(shell, transfer);
+    else say(shell, control.done(id));
+  });
+}
+
+/** Undefined when this machine did not begin it, or cannot speak to that server any more: it may have another address by now. */
+function begunAt(shell: Shell, id: string): string | undefined {
+  const kept = keptCommands(shell.env).find(({ transfer }) => transfer === id);
+  if (kept === undefined) return undefined;
+  try {
+    resolveRemotes([`${kept.url}/`], readProfiles(shell.env), shell.env);
+    return `${kept.url}/`;
+  } catch {
+    return undefined;
+  }
 }

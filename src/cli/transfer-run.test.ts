@@ -200,6 +200,36 @@ describe('transfers', () => {
       assert.deepEqual(keptCommands(environment()), []);
     });
 
+    it('is forgotten when it is cancelled and its server is gone, or never knew of it', async () => {
+      await interrupt('put a /');
+      assert.equal((await cli('cancel t77', { cancel: refuse('unreachable') })).code, 7);
+      assert.deepEqual(keptCommands(environment()), []);
+      await cli('put a /', { put: refuse('unreachable') });
+      const [kept] = keptCommands(environment());
+      const { code, shell } = await cli(`cancel ${kept?.id}`);
+      assert.deepEqual([code, shell.connections.length], [0, 0]);
+      assert.match(shell.out(), /Forgotten/);
+      assert.deepEqual(keptCommands(environment()), []);
+    });
+
+    it('is controlled at the server that it ran on, while there is a token for it', async () => {
+      const env = { ...environment(), XDG_CONFIG_HOME: folder() };
+      const whoami = async () => ({ id: 'i', name: 'me', role: 'admin' as const });
+      await cli('login http://far.example:1 --name far --token hws_a', { whoami }, { env });
+      const put: Client['put'] = async (_sources, destination, options) => {
+        options?.onEvent?.({ type: 'start', transfer: 't77', kind: 'upload', source: 'a', destination });
+        throw new HawserError('unreachable', 'Gone.');
+      };
+      await cli('put a far:/', { put }, { env });
+      const pausedAt = async () => {
+        const { shell } = await cli('pause t77', { pause: async () => transfer }, { env });
+        return shell.connections.map(({ url }) => url);
+      };
+      assert.deepEqual(await pausedAt(), ['http://far.example:1']);
+      await cli('logout far', { forgetLane: () => undefined }, { env });
+      assert.deepEqual(await pausedAt(), ['https://h:1']);
+    });
+
     it('says the line in JSON too', async () => {
       const { shell } = await interrupt('put --json a /');
       assert.equal(shell.events().at(-1)?.resume, 'hawser resume t77');

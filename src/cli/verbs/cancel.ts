@@ -8,11 +8,13 @@ export function define(program: Command, shell: Shell): void {
   defineControl(program, shell, {
     verb: 'cancel',
     summary: 'end a transfer and free what it had staged',
-    act: async (client, id) => {
-      const transfer = await client.cancel(id);
-      for (const kept of keptCommands(shell.env)) if (kept.transfer === id && !isRunning(kept)) forgetCommand(shell.env, kept.id);
-      return transfer;
+    // Forgotten first: whatever the server says, or when it is gone for good, it is not to be resumed from here.
+    actHere: (id) => {
+      const kept = keptCommands(shell.env).find((one) => (one.transfer ?? one.id) === id && !isRunning(one));
+      if (kept) forgetCommand(shell.env, kept.id);
+      return kept?.transfer === null ? 'Forgotten: it had not reached the server.' : null;
     },
+    act: (client, id) => client.cancel(id),
     done: () => 'Cancelled.',
   });
 }
