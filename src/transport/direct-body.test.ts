@@ -140,6 +140,7 @@ describe('a body read directly from a stream of a lane', () => {
           abandon() {},
           consumed() {},
           memory: (bytes) => new Uint8Array(bytes),
+          room: () => Infinity,
           recycle: ({ length }) => {
             recycled += length;
           },

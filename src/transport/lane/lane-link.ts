@@ -47,6 +47,8 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
   private readonly key: number;
   private readonly role: 'client' | 'server';
   private readonly sockets = new Map<number, LaneSocket>();
+  /** Those with bytes in the thread, as they came there; of the overtaken nothing was sent when it was a later one's turn. */
+  private readonly turns = new Map<LaneSocket, 'waits' | 'overtaken'>();
   private readonly spare: SharedArrayBuffer[] = [];
   private readonly socketLane: SocketLane;
   private readonly onStream: ((socket: LaneSocket) => void) | null;
@@ -76,8 +78,9 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
     };
     const link = this;
     this.socketLane = {
-      write(stream, bytes) {
-        if (!link.closed) queue.addBytes(WRITE, key, stream, bytes);
+      write(socket, bytes) {
+        if (!link.closed) queue.addBytes(WRITE, key, socket.streamId, bytes);
+        if (!link.turns.has(socket)) link.turns.set(socket, 'waits');
         host.flushSoon();
       },
       end: (stream) => add(END, stream, 0),
@@ -85,12 +88,16 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
       abandon: (stream) => add(ABANDON, stream, 0),
       consumed: (stream, bytes) => add(CONSUMED, stream, bytes),
       memory: (bytes) => link.memory(bytes),
+      room: (socket) => link.room(socket),
       recycle(bytes) {
         // What is small is not worth the way back.
         if (!link.closed && bytes.buffer.byteLength >= RECYCLED_BYTES)
           queue.addBytes(RECYCLE, key, 0, new Uint8Array(bytes.buffer));
       },
-      forget: (stream) => void this.sockets.delete(stream),
+      forget(socket) {
+        link.sockets.delete(socket.streamId);
+        link.turns.delete(socket);
+      },
       hold: () => host.hold(),
       release: () => host.release(),
       get remoteAddress() {
@@ -213,7 +220,7 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
     const socket = this.sockets.get(stream);
     if (!socket) return;
     if (operation === DATA) socket.handleData(value as Uint8Array);
-    else if (operation === SENT) socket.handleSent(value as number);
+    else if (operation === SENT) this.handleSent(socket, value as number);
     else if (operation === ENDED) socket.handleEnd();
     else if (operation === WAS_RESET) socket.handleReset();
   }
@@ -236,6 +243,30 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
     return new Uint8Array(this.spare.pop() ?? new SharedArrayBuffer(SLAB_BYTES), 0, Math.min(bytes, SLAB_BYTES));
   }
 
+  /**
+   * The thread sends streams one after another. All of them together wait there for so long that it never waits for this one, and not
+   * for longer: what is there is memory. One that others overtake waits for its reader's credit, and does not keep them from their turn.
+   */
+  private room({ queuedBytes }: LaneSocket): number {
+    let all = 0;
+    for (const [socket, state] of this.turns) if (state === 'waits') all += socket.queuedBytes;
+    const rate = this.last?.paths.reduce((sum, { rateBytesPerSecond }) => sum + rateBytesPerSecond, 0) ?? 0;
+    const most = Math.min(MOST_AHEAD_BYTES - queuedBytes, Math.max(ALL_AHEAD_BYTES, rate * AHEAD_SECONDS) - all);
+    return Math.max(0, LEAST_AHEAD_BYTES - queuedBytes, most);
+  }
+
+  private handleSent(socket: LaneSocket, bytes: number): void {
+    socket.handleSent(bytes);
+    for (const other of bytes > SHORT_BYTES ? this.turns.keys() : []) {
+      if (other === socket) break;
+      this.turns.set(other, 'overtaken');
+    }
+    if (socket.queuedBytes === 0) this.turns.delete(socket);
+    else this.turns.set(socket, 'waits');
+    for (const other of [...this.turns.keys()]) other.handleRoom();
+    for (const other of this.sockets.values()) other.handleRoom();
+  }
+
   private accept(stream: number): void {
     if (!this.onStream) {
       this.socketLane.reset(stream);
@@ -249,5 +280,13 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
 
 /** Of one size, so that each fits all: what is given up waits for the next look through the heap, and nothing hastens that. */
 const SLAB_BYTES = 256 * 1024;
-/** More than all requests of a transfer write ahead: 16 MiB. */
+/** As much as streams that are overtaken may wait with: 16 MiB. */
 const MOST_SPARE = 64;
+/** So few may be a request or an answer, which goes before others in any case (streams-out.ts). */
+const SHORT_BYTES = 4096;
+/** What the lane carries while a busy machine keeps the main thread from its turn. */
+const AHEAD_SECONDS = 0.25;
+const ALL_AHEAD_BYTES = 4 << 20;
+const MOST_AHEAD_BYTES = 1 << 20;
+/** Whoever has a turn is not without bytes when it comes. */
+const LEAST_AHEAD_BYTES = 256 * 1024;

@@ -9,11 +9,12 @@ interface Made {
   readonly written: Uint8Array[];
 }
 
-function make({ allowHalfOpen = true, mostMemory = Infinity } = {}): Made {
+function make({ allowHalfOpen = true, mostMemory = Infinity, room = { bytes: Infinity } } = {}): Made {
   const calls: string[] = [];
   const written: Uint8Array[] = [];
   const lane: SocketLane = {
-    write(_stream, bytes) {
+    write(_socket, bytes) {
+      room.bytes -= bytes.length;
       calls.push(`write ${bytes.length}`);
       written.push(bytes);
     },
@@ -22,6 +23,7 @@ function make({ allowHalfOpen = true, mostMemory = Infinity } = {}): Made {
     abandon: () => calls.push('abandon'),
     consumed: (_stream, bytes) => calls.push(`consumed ${bytes}`),
     memory: (bytes) => new Uint8Array(Math.min(bytes, mostMemory)),
+    room: () => room.bytes,
     recycle: (bytes) => calls.push(`recycle ${bytes.length}`),
     forget: () => calls.push('forget'),
     hold: () => calls.push('hold'),
@@ -66,18 +68,22 @@ describe('a stream as a socket', () => {
     );
   });
 
-  it('takes no more when a mebibyte waits to be sent, until half of it has gone', async () => {
-    const { socket } = make();
+  it('gives the thread what there is room for, and takes more when it has all', async () => {
+    const room = { bytes: 600_000 };
+    const { socket, calls } = make({ room });
     const done: number[] = [];
-    for (let i = 0; i < 3; i++) socket.write(Buffer.alloc(mebibyte / 2 + 1), () => done.push(i));
+    for (let i = 0; i < 2; i++) socket.write(Buffer.alloc(mebibyte), () => done.push(i));
     await turn();
-    assert.deepEqual(done, [0]);
-    socket.handleSent(mebibyte / 4);
+    assert.deepEqual(calls, ['hold', `write ${mebibyte / 2}`], 'in whole pieces');
+    socket.handleRoom();
     await turn();
-    assert.deepEqual(done, [0]);
-    socket.handleSent(mebibyte / 4 + 2);
-    await turn();
-    assert.deepEqual(done, [0, 1]);
+    assert.deepEqual([calls.length, done], [2, []]);
+    for (const most of [1, 2]) {
+      room.bytes = mebibyte;
+      socket.handleRoom();
+      await turn();
+      assert.deepEqual([socket.queuedBytes, done.length], [Math.min(2, most + 0.5) * mebibyte, most]);
+    }
   });
 
   it('counts as written what was sent and what waits in the stream: progress is what leaves', async () => {
@@ -218,7 +224,7 @@ describe('a stream as a socket', () => {
   });
 
   it('fails what waits to be written when it is destroyed', async () => {
-    const { socket } = make();
+    const { socket } = make({ room: { bytes: mebibyte } });
     const errors: unknown[] = [];
     for (let i = 0; i < 4; i++) socket.write(Buffer.alloc(mebibyte), (error) => errors.push(error?.message));
     const closed = new Promise<void>((resolve) => socket.on('error', () => {}).on('close', resolve));

@@ -8,17 +8,19 @@ import type { DivertibleSocket } from '../direct-body.ts';
 
 /** What a socket needs of the lane that it belongs to. */
 export interface SocketLane {
-  write(stream: number, bytes: Uint8Array): void;
+  write(socket: LaneSocket, bytes: Uint8Array): void;
   end(stream: number): void;
   reset(stream: number): void;
   abandon(stream: number): void;
   consumed(stream: number, bytes: number): void;
   /** At most so many bytes, to be filled and given to `write`. */
   memory(bytes: number): Uint8Array;
+  /** How many more bytes of the socket may wait in the thread. */
+  room(socket: LaneSocket): number;
   /** Nobody uses this memory any more; another block may. */
   recycle(bytes: Uint8Array<ArrayBuffer>): void;
   /** The socket is gone. */
-  forget(stream: number): void;
+  forget(socket: LaneSocket): void;
   /** The process should stay for this socket, or not any more. */
   hold(): void;
   release(): void;
@@ -41,8 +43,12 @@ export class LaneSocket extends Duplex implements DivertibleSocket {
   private diverted: ((bytes: Uint8Array) => number) | null = null;
   private peerEnded = false;
   /** Given to the thread and still in its queue. */
-  private queuedBytes = 0;
+  queuedBytes = 0;
   private sentBytes = 0;
+  /** Written, and not yet given to the thread: the first `gaveBytes` of the first chunk are. */
+  private chunks: Buffer[] = [];
+  private gaveBytes = 0;
+  private waitingBytes = 0;
   private held: ((error?: Error | null) => void) | null = null;
   private consumedBytes = 0;
   private idle: NodeJS.Timeout | null = null;
@@ -162,11 +168,11 @@ export class LaneSocket extends Duplex implements DivertibleSocket {
     this.idle?.refresh();
     this.queuedBytes -= bytes;
     this.sentBytes += bytes;
-    if (this.held && this.queuedBytes <= WRITE_AHEAD_BYTES / 2) {
-      const done = this.held;
-      this.held = null;
-      done();
-    }
+  }
+
+  /** The lane's: there may be room for more of what was written. */
+  handleRoom(): void {
+    if (this.waitingBytes > 0) this.give(this.lane.room(this));
   }
 
   override _read(): void {
@@ -192,15 +198,12 @@ export class LaneSocket extends Duplex implements DivertibleSocket {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.give([chunk], chunk.length, done);
+    this.queue([chunk], done);
   }
 
   override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
-    let bytes = 0;
-    for (const { chunk } of chunks) bytes += chunk.length;
-    this.give(
+    this.queue(
       chunks.map(({ chunk }) => chunk),
-      bytes,
       done,
     );
   }
@@ -218,8 +221,10 @@ export class LaneSocket extends Duplex implements DivertibleSocket {
       if (!this.writableFinished || error) this.lane.reset(this.streamId);
       else if (!this.peerEnded) this.lane.abandon(this.streamId);
     }
-    this.lane.forget(this.streamId);
+    this.lane.forget(this);
     this.incoming.length = 0;
+    this.chunks = [];
+    this.waitingBytes = 0;
     const { held } = this;
     this.held = null;
     done(error);
@@ -227,29 +232,45 @@ export class LaneSocket extends Duplex implements DivertibleSocket {
     held?.(error ?? Object.assign(new Error('The socket was destroyed.'), { code: 'ERR_STREAM_DESTROYED' }));
   }
 
-  /** `done` is called when the thread's queue has room for more. */
-  private give(chunks: readonly Buffer[], bytes: number, done: (error?: Error | null) => void): void {
+  /** `done` is called when the thread has all of it. */
+  private queue(chunks: readonly Buffer[], done: (error?: Error | null) => void): void {
     this.idle?.refresh();
-    this.queuedBytes += bytes;
+    this.chunks.push(...chunks);
+    for (const chunk of chunks) this.waitingBytes += chunk.length;
+    this.held = done;
+    this.give(this.lane.room(this));
+  }
+
+  /** Copies at most so many bytes into memory that the thread takes. */
+  private give(room: number): void {
+    // Whole pieces of memory: there are few.
+    let left = room < this.waitingBytes ? room - (room % STEP_BYTES) : this.waitingBytes;
     let copy = NOTHING;
-    let [filled, left] = [0, bytes];
-    for (const chunk of chunks) {
-      for (let at = 0; at < chunk.length; ) {
-        if (filled === copy.length) [copy, filled] = [this.lane.memory(left), 0];
-        const copied = chunk.copy(copy, filled, at);
-        at += copied;
-        filled += copied;
-        left -= copied;
-        if (filled === copy.length) this.lane.write(this.streamId, copy);
+    let filled = 0;
+    while (left > 0) {
+      const chunk = this.chunks[0] as Buffer;
+      if (filled === copy.length) [copy, filled] = [this.lane.memory(left), 0];
+      const copied = chunk.copy(copy, filled, this.gaveBytes);
+      this.gaveBytes += copied;
+      if (this.gaveBytes === chunk.length) {
+        this.chunks.shift();
+        this.gaveBytes = 0;
       }
+      filled += copied;
+      left -= copied;
+      this.waitingBytes -= copied;
+      this.queuedBytes += copied;
+      if (filled === copy.length) this.lane.write(this, copy);
     }
-    if (this.queuedBytes <= WRITE_AHEAD_BYTES) done();
-    else this.held = done;
+    if (this.waitingBytes > 0) return;
+    const done = this.held;
+    this.held = null;
+    done?.();
   }
 }
 
 const NOTHING: Uint8Array = new Uint8Array(0);
 const HIGH_WATER_BYTES = 256 * 1024;
-/** Enough for the thread to be busy while this one is, and little enough that nobody's progress is a fiction. */
-const WRITE_AHEAD_BYTES = 1 << 20;
+/** A piece of a lane's memory (lane-link.ts). */
+const STEP_BYTES = 256 * 1024;
 const CONSUMED_STEP_BYTES = 256 * 1024;
