@@ -8,7 +8,6 @@ export interface LaneKeeperOptions {
   readonly openLane: (signal: AbortSignal) => Promise<LaneTransport>;
   readonly nowMs: () => number;
   readonly onOpen: () => void;
-  readonly onLost: () => void;
 }
 
 export interface LaneKeeper {
@@ -25,7 +24,7 @@ export interface LaneKeeper {
   close(): Promise<void>;
 }
 
-export function createLaneKeeper({ openLane, nowMs, onOpen, onLost }: LaneKeeperOptions): LaneKeeper {
+export function createLaneKeeper({ openLane, nowMs, onOpen }: LaneKeeperOptions): LaneKeeper {
   const stop = new AbortController();
   let lane: LaneTransport | null = null;
   let opening: Promise<LaneTransport> | null = null;
@@ -87,7 +86,6 @@ export function createLaneKeeper({ openLane, nowMs, onOpen, onLost }: LaneKeeper
     failures++;
     const gone = lost.close(reason).finally(() => leaving.delete(gone));
     leaving.add(gone);
-    onLost();
   }
 
   return {

@@ -326,6 +326,20 @@ test('over a lane that dies in the middle, requests are told to go another way, 
   assert.equal(openings.length, 2);
 });
 
+test('a lane that was lost is opened again though nothing is asked: what hangs over HTTPS goes over it', async (context) => {
+  const { transport, asked, grant, openings, pass } = world(context, { rttMs: null, expectedRttMs: 50 });
+  transport.prepare?.();
+  const { setState } = await grant();
+  setState('failed');
+  const question = transport.request(GET);
+  await turn();
+  assert.equal(asked[0]!.over, 'https');
+  for (let times = 0; times < 20 && openings.length === 1; times++) pass(500);
+  assert.equal(openings.length, 2);
+  await grant();
+  await assert.rejects(question, { code: 'rerouted' });
+});
+
 test('a lane that is slower than HTTPS was is not used for a minute', async (context) => {
   const { transport, asked, grant, pass } = world(context);
   const move = async (bytes: number, ms: number) => {

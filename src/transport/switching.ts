@@ -37,7 +37,7 @@ interface Entry {
 export function createSwitchingTransport(options: SwitchingOptions): Transport {
   const { https, openLane, isNextDoor = false, laneOnly = false, nowMs = () => performance.now() } = options;
   const { expectedRttMs = null } = options;
-  const keeper = createLaneKeeper({ openLane, nowMs, onOpen: startReviews, onLost: stopReviews });
+  const keeper = createLaneKeeper({ openLane, nowMs, onOpen: startReviews });
   /** Much is to be moved: a lane may be worth its while. */
   let wanted = false;
   /** Until when requests wait for a lane that is being opened, rather than begin over HTTPS. */
@@ -58,19 +58,17 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
 
   function startReviews(): void {
     deadSinceMs = null;
-    reviews = setInterval(review, REVIEW_MS);
-    reviews.unref();
-  }
-
-  function stopReviews(): void {
-    if (reviews) clearInterval(reviews);
-    reviews = null;
+    reviews ??= setInterval(review, REVIEW_MS).unref();
   }
 
   /** Now and then: is the lane alive, and is it the faster one? */
   function review(): void {
     const { lane } = keeper;
-    if (!lane) return;
+    if (!lane) {
+      // Where the whole network is gone, the requests that hang over HTTPS ask for nothing: no other occasion would come.
+      if (underWay.size > 0 && keeper.mayOpen) keeper.open().then(leaveHttps, () => undefined);
+      return;
+    }
     const now = nowMs();
     if (isDead(lane)) {
       deadSinceMs ??= now;
@@ -163,7 +161,7 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
       } else openIfWorthIt();
     },
     async close() {
-      stopReviews();
+      if (reviews) clearInterval(reviews);
       if (first) clearInterval(first);
       const leaving = keeper.close();
       await https.close();
