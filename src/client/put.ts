@@ -5,6 +5,7 @@
 import { HawserError } from '../core/errors.ts';
 import { joinPath, parsePath } from '../core/path.ts';
 import type { FileInfo } from '../engine/contract.ts';
+import type { PathInfo } from '../transport/contract.ts';
 import type { Api } from './api-contract.ts';
 import type { Capabilities, PutSource, TransferOptions, TransferSummary } from './contract.ts';
 import { openNewName } from './new-names.ts';
@@ -112,8 +113,8 @@ async function putFiles(
     const targets = targetsOf(sources, remote, { intoFolder, there, begunAsNewName: newName.begun });
     if (only?.isFolder && there === null && targets[0] === remote) newName.begin();
     const before = only === null || targets[0] === remote ? there : below;
-    const packs = createPacks(job, streams, flow, packLimits(capabilities, isFar(api)));
-    const uploads = createPool(() => (isFar(api) ? FAR_OPEN_UPLOADS : NEAR_OPEN_UPLOADS));
+    const packs = createPacks(job, streams, flow, packLimits(capabilities, api.transport.info()));
+    const uploads = createPool(() => (isFar(api.transport.info()) ? FAR_OPEN_UPLOADS : NEAR_OPEN_UPLOADS));
     const takesRunning = capabilities.features.includes('running-digests');
     const inOrder = () => takesRunning && flow.streams === 1 && isNextDoor(api.transport.info());
     const context = { job, streams, cache, early, inOrder, pool: createBufferPool(PIECE_BUFFER_BYTES, MOST_PIECES) };
@@ -242,21 +243,20 @@ async function tellEnd({ api, transfer, meter, outcomes }: Job, error: unknown):
   await api.changeTransfer(transfer, { filesTotal, bytesTotal, ...end }, { signal }).catch(() => undefined);
 }
 
-function packLimits(capabilities: Capabilities, far: boolean): PackLimits {
+function packLimits(capabilities: Capabilities, path: PathInfo): PackLimits {
   // Far away a request of its own costs more than its bytes.
-  const wanted = Math.min(capabilities.smallFileBytes, far ? FAR_FILE_BYTES : NEAR_FILE_BYTES);
+  const wanted = Math.min(capabilities.smallFileBytes, isFar(path) ? FAR_FILE_BYTES : NEAR_FILE_BYTES);
   const room = capabilities.packBytes - PACK_SPARE_BYTES;
   // A pack that is all but full takes one more file. Where there is no room for any, packs only carry folders and links, one each.
   const fileBytes = room > 0 ? Math.min(wanted, Math.floor(room / 2)) : -1;
   return {
     packBytes: Math.max(1, Math.min(PACK_BYTES, room - fileBytes)),
-    packEntries: Math.min(PACK_ENTRIES, capabilities.packEntries),
+    packEntries: Math.min(isNextDoor(path) ? NEXT_DOOR_ENTRIES : PACK_ENTRIES, capabilities.packEntries),
     fileBytes,
   };
 }
 
-function isFar(api: Api): boolean {
-  const { rttMs } = api.transport.info();
+function isFar({ rttMs }: PathInfo): boolean {
   return rttMs !== null && rttMs > FAR_MS;
 }
 
@@ -271,6 +271,8 @@ function streamOf(sources: readonly PutSource[]): AsyncIterable<Uint8Array> | nu
 const MISSING = new Set(['not_found', 'not_folder']);
 const PACK_BYTES = 4 * 1024 * 1024;
 const PACK_ENTRIES = 1024;
+/** As many as a server stores together: with more the other end would wait, for the first pack at the start, for the last at the end. */
+const NEXT_DOOR_ENTRIES = 512;
 /** The header and path of the last file. */
 const PACK_SPARE_BYTES = 16 * 1024;
 const NEAR_FILE_BYTES = 256 * 1024;

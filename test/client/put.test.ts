@@ -538,6 +538,23 @@ for (const packBytes of [0, 1000, 16 * 1024, 16 * 1024 + 1, 17 * 1024, 256 * 102
   });
 }
 
+test('a full pack leaves before the files of the next are read', async () => {
+  const server = createEngineApi();
+  const tree = path.join(folder(), 'tree');
+  fs.mkdirSync(tree);
+  for (let i = 0; i < 12; i++) fs.writeFileSync(path.join(tree, `f${i}`), bytes(100_000, i));
+  const steps: string[] = [];
+  const putPack: Api['putPack'] = async (query, body, length, call) => {
+    steps.push('begins');
+    const pieces: Uint8Array[] = [];
+    for await (const piece of body as AsyncIterable<Uint8Array>) pieces.push(Buffer.from(piece));
+    steps.push('left');
+    return server.api.putPack(query, Buffer.concat(pieces), length, call);
+  };
+  await runPut({ ...server.api, putPack }, [tree], '/in/', options());
+  assert.deepEqual(steps.slice(0, 4), ['begins', 'left', 'begins', 'left']);
+});
+
 test('a server that takes packs of no entries gets one at a time', async () => {
   const server = createEngineApi();
   const capabilities: Api['capabilities'] = async (call) => ({ ...(await server.api.capabilities(call)), packEntries: 0 });

@@ -42,9 +42,11 @@ export function readAhead(job: Job, found: Iterable<Found>, options: ReadAheadOp
 
   async function run(): Promise<void> {
     for (const items of cut(job, found)) {
-      ready.push({ items, present: options.ask ? askPresent(job, items) : null });
-      wakeReader?.();
-      // The requests that are on their way get their turn too.
+      if (items !== null) {
+        ready.push({ items, present: options.ask ? askPresent(job, items) : null });
+        wakeReader?.();
+      }
+      // The requests that are on their way get their turn too, and whoever reads the files.
       await new Promise(setImmediate);
       while (ready.length >= MOST_BATCHES && !stopped) {
         await new Promise<void>((resolve) => {
@@ -89,9 +91,13 @@ export function readAhead(job: Job, found: Iterable<Found>, options: ReadAheadOp
   };
 }
 
-/** Batches of many entries, or of those that a slow disk gave in a while; what is in them is announced. */
-function* cut(job: Job, found: Iterable<Found>): Generator<Found[], void, undefined> {
+/**
+ * Batches of many entries, or of those that a slow disk gave in a while; what is in them is announced. The first ones are short, so
+ * that sending begins at once. Null now and then, for others to have their turn.
+ */
+function* cut(job: Job, found: Iterable<Found>): Generator<Found[] | null, void, undefined> {
   let items: Found[] = [];
+  let full = FIRST_BATCH_ENTRIES;
   let files = 0;
   let bytes = 0;
   let startedMs = performance.now();
@@ -106,11 +112,15 @@ function* cut(job: Job, found: Iterable<Found>): Generator<Found[], void, undefi
       files++;
       bytes += one.item.kind === 'file' ? one.item.size : 0;
     }
-    const due = items.length % CLOCK_EVERY === 0 && performance.now() - startedMs > LONGEST_BATCH_MS;
-    if (items.length < BATCH_ENTRIES && !due) continue;
+    if (items.length % TURN_EVERY !== 0) continue;
+    if (items.length < full && performance.now() - startedMs <= LONGEST_BATCH_MS) {
+      yield null;
+      continue;
+    }
     announce();
     yield items;
     items = [];
+    full = Math.min(2 * full, BATCH_ENTRIES);
     startedMs = performance.now();
   }
   announce();
@@ -137,7 +147,8 @@ function askPresent(job: Job, items: readonly Found[]): Promise<ReadonlySet<numb
   return answer;
 }
 
+const FIRST_BATCH_ENTRIES = 64;
 const BATCH_ENTRIES = 1024;
 const MOST_BATCHES = 16;
 const LONGEST_BATCH_MS = 20;
-const CLOCK_EVERY = 32;
+const TURN_EVERY = 64;

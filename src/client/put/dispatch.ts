@@ -39,7 +39,7 @@ export async function dispatch(context: DispatchContext, batches: Batches): Prom
     if (!batch) break;
     const present = await batch.present;
     for (const [index, found] of batch.items.entries()) {
-      const wait = present?.has(index) ? skip(job, found) : handle(context, found);
+      const wait = present?.has(index) ? skip(job, found) : (handle(context, found) ?? packs.left());
       if (!wait) continue;
       await wait;
       job.throwIfStopped();

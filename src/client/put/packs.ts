@@ -2,6 +2,7 @@
  * Small files, folders and links, many to a request. One pack is built while others are on their way; a pack that failed is sent
  * again without what had arrived of it.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type ErrorCode, HawserError, isErrorCode } from '../../core/errors.ts';
 import type { PackResult } from '../../engine/contract.ts';
 import { createTries } from '../retry.ts';
@@ -23,6 +24,11 @@ export interface Packs {
   room(): Promise<void>;
   /** Sends what there is. */
   flush(): void;
+  /**
+   * Once for each pack that was full: resolves when it has left, or after a moment. Reading the next files would keep it here, because
+   * files are read with plain calls and bytes leave at turns of the event loop, 160 KiB in each over TLS.
+   */
+  left(): Promise<void> | undefined;
   /** Resolves when all that was flushed has arrived or failed. */
   drained(): Promise<void>;
 }
@@ -41,6 +47,7 @@ export function createPacks(job: Job, streams: Streams, flow: Flow, limits: Pack
   const size = createPackSize(limits.packBytes, job.api.transport.info().rttMs);
   let made = 0;
   let current: PackBuffer | null = null;
+  let leaving: Promise<void> | undefined;
 
   function take(): PackBuffer | null {
     const buffer = free.pop();
@@ -59,7 +66,9 @@ export function createPacks(job: Job, streams: Streams, flow: Flow, limits: Pack
     if (!pack || pack.entries.length === 0) return;
     current = null;
     size.handleFull();
-    const run = send(pack)
+    const left = Promise.withResolvers<void>();
+    leaving = left.promise;
+    const run = send(pack, left.resolve)
       .catch((error: unknown) => job.stop(error))
       .finally(() => {
         running.delete(run);
@@ -69,7 +78,7 @@ export function createPacks(job: Job, streams: Streams, flow: Flow, limits: Pack
     running.add(run);
   }
 
-  async function send(pack: PackBuffer): Promise<void> {
+  async function send(pack: PackBuffer, onLeft: () => void): Promise<void> {
     let tries = createTries(job.retry);
     const doubt = { arrived: false };
     for (let mismatches = 0; pack.entries.length > 0; ) {
@@ -77,7 +86,7 @@ export function createPacks(job: Job, streams: Streams, flow: Flow, limits: Pack
       let failure: unknown = null;
       try {
         if (doubt.arrived) await dropArrived(job, pack, doubt);
-        if (pack.entries.length > 0) await sendOnce(pack, mismatches++ < MOST_MISMATCHES);
+        if (pack.entries.length > 0) await sendOnce(pack, mismatches++ < MOST_MISMATCHES, onLeft);
       } catch (error) {
         failure = error;
         doubt.arrived = true;
@@ -100,14 +109,15 @@ export function createPacks(job: Job, streams: Streams, flow: Flow, limits: Pack
   }
 
   /** What is left in the pack afterwards came damaged, and is to be sent again. */
-  async function sendOnce(pack: PackBuffer, mayRepeat: boolean): Promise<void> {
+  async function sendOnce(pack: PackBuffer, mayRepeat: boolean, onLeft: () => void): Promise<void> {
     job.throwIfStopped();
     const { transfer, options } = job;
     const query = { transfer, ...(options.overwrite && { overwrite: options.overwrite }) };
     const startedMs = performance.now();
     const contentBytes = pack.entries.reduce((sum, entry) => sum + entry.size, 0);
     job.meter.current(pack.entries[pack.entries.length - 1]!.path);
-    const result = await job.api.putPack(query, paced(job, pack.bytes, contentBytes), pack.length, { signal: job.signal });
+    const body = watched(paced(job, pack.bytes, contentBytes), onLeft);
+    const result = await job.api.putPack(query, body, pack.length, { signal: job.signal });
     job.headway.moved();
     size.handleSent(pack.length, performance.now() - startedMs);
     pack.keep(settle(job, pack.entries, result, mayRepeat));
@@ -140,10 +150,20 @@ export function createPacks(job: Job, streams: Streams, flow: Flow, limits: Pack
       }
     },
     flush,
+    left() {
+      const wait = leaving;
+      leaving = undefined;
+      return wait && Promise.race([wait, sleep(LONGEST_LEAVING_MS)]);
+    },
     async drained() {
       while (running.size > 0) await Promise.all(running);
     },
   };
+}
+
+async function* watched(body: AsyncIterable<Uint8Array>, onEnd: () => void): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* body;
+  onEnd();
 }
 
 /** Reports what arrived and what failed; returns the entries that came damaged and may be sent again. */
@@ -245,3 +265,5 @@ const FIRST_BYTES = 256 * 1024;
 const FIRST_FAR_BYTES = 1024 * 1024;
 const SHORTEST_BYTES = 256 * 1024;
 const SLOW_MS = 4000;
+/** Less than the link has to do with the packs before. */
+const LONGEST_LEAVING_MS = 5;
