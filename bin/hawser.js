@@ -29,6 +29,7 @@ async function run() {
   // Of threads that start later: they handle no sockets, and hold a batch of small files at a time.
   setFlagsFromString('--min-semi-space-size=8');
   silenceOwnWarnings();
+  trustOwnImports();
   const source = join(root, 'src', 'cli', 'main.ts');
   const entry = existsSync(source) ? source : join(root, 'dist', 'cli', 'main.js');
   const { start } = await import(pathToFileURL(entry).href);
@@ -43,6 +44,23 @@ function silenceOwnWarnings() {
     if (kind === 'ExperimentalWarning' && /\b(FFI|SQLite)\b/i.test(String(warning))) return;
     emit.call(process, warning, ...rest);
   };
+}
+
+/**
+ * Our own files import each other by the names they have. Node looks each of a hundred up on disk, which takes as long as a fifth of
+ * their loading; one that is missing is told when it is read.
+ */
+function trustOwnImports() {
+  const own = new URL('../', import.meta.url).href;
+  const folders = [`${own}src/`, `${own}dist/`];
+  module.registerHooks?.({
+    resolve(specifier, context, next) {
+      const { parentURL } = context;
+      if (!specifier.startsWith('.') || !folders.some((folder) => parentURL?.startsWith(folder))) return next(specifier, context);
+      const { href } = new URL(specifier, parentURL);
+      return { url: href, format: href.endsWith('.ts') ? 'module-typescript' : 'module', shortCircuit: true };
+    },
+  });
 }
 
 function rerun() {
