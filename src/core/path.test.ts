@@ -70,6 +70,21 @@ test('what is no path is refused, with a sentence that names it', () => {
   assert.throws(() => parsePath(`/${'a/'.repeat(100_000)}`), { code: 'path_invalid' });
 });
 
+test('any ASCII text is the path of its names, or refused for one of them', () => {
+  const piece = fc.constantFrom('/', '.', '..', 'a', '.hawser', '.Hawser', '\n', '\0', 'x'.repeat(254));
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 8 }), (pieces) => {
+      const raw = pieces.join('');
+      const names = raw.split('/').filter((name) => name !== '');
+      const isOdd = names.some((name) => name === '.' || name === '..' || name.length > 255 || name.includes('\0'));
+      const isRefused = isOdd || !raw.startsWith('/') || names[0]?.toLowerCase() === '.hawser';
+      if (isRefused) assert.throws(() => parsePath(raw), { name: 'HawserError' });
+      else assert.equal(parsePath(raw), `/${names.join('/')}`);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
 test('a name has at most 255 bytes and a path 4096', () => {
   assert.equal(parsePath(`/${'a'.repeat(255)}`).length, 256);
   assert.equal(parsePath(`/${'é'.repeat(127)}`).length, 128);
