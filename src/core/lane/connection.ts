@@ -36,7 +36,7 @@ import { Path } from './path.ts';
 import { Scheduler } from './scheduler.ts';
 import { snapshotOf } from './snapshot.ts';
 import { StreamsIn } from './streams-in.ts';
-import { StreamsOut } from './streams-out.ts';
+import { type CopyBytes, StreamsOut } from './streams-out.ts';
 import { newSymbolHead, readSymbolHead } from './wire.ts';
 
 export interface LaneOptions {
@@ -59,6 +59,8 @@ export interface LaneOptions {
   readonly redundant?: boolean;
   /** Called with each decision of the rate control and with what happens to paths; for a trace, not for control. */
   readonly trace?: (event: LaneTraceEvent) => void;
+  /** Copies what was written. Default: by TypedArray.set, which on shared memory takes ten times as long as memmove(3). */
+  readonly copy?: CopyBytes;
 }
 
 export interface LaneTraceEvent {
@@ -108,7 +110,7 @@ class LaneMachine implements Lane {
     const emit = (event: LaneEvent): void => {
       this.events.push(event);
     };
-    this.streamsOut = new StreamsOut(INITIAL_STREAM_CREDIT_BYTES, emit);
+    this.streamsOut = new StreamsOut(INITIAL_STREAM_CREDIT_BYTES, emit, options.copy);
     this.streamsIn = new StreamsIn({
       peerParity: options.role === 'client' ? 1 : 0,
       initialCreditBytes: INITIAL_STREAM_CREDIT_BYTES,

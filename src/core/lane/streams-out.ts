@@ -9,6 +9,9 @@
 import type { LaneEvent } from './contract.ts';
 import { writeU24, writeU32, writeU48 } from './integers.ts';
 
+/** Copies bytes `from` to `end` of one array to a place in another. */
+export type CopyBytes = (to: Uint8Array, at: number, bytes: Uint8Array, from: number, end: number) => void;
+
 interface OutgoingStream {
   readonly id: number;
   pieces: Uint8Array[];
@@ -36,10 +39,12 @@ export class StreamsOut {
   private turns = 0;
   private readonly initialCreditBytes: number;
   private readonly emit: (event: LaneEvent) => void;
+  private readonly copy: CopyBytes;
 
-  constructor(initialCreditBytes: number, emit: (event: LaneEvent) => void) {
+  constructor(initialCreditBytes: number, emit: (event: LaneEvent) => void, copy: CopyBytes = copyBytes) {
     this.initialCreditBytes = initialCreditBytes;
     this.emit = emit;
+    this.copy = copy;
   }
 
   get hasWork(): boolean {
@@ -183,7 +188,7 @@ export class StreamsOut {
     while (left > 0) {
       const piece = stream.pieces[0] as Uint8Array;
       const part = Math.min(left, piece.length - stream.taken);
-      out.set(piece.subarray(stream.taken, stream.taken + part), at);
+      this.copy(out, at, piece, stream.taken, stream.taken + part);
       at += part;
       left -= part;
       stream.taken += part;
@@ -209,6 +214,10 @@ export class StreamsOut {
     this.sendableBytes += sendable(stream) - sendableBefore;
     if (isReady(stream) && !this.turn.includes(stream)) this.turn.push(stream);
   }
+}
+
+function copyBytes(to: Uint8Array, at: number, bytes: Uint8Array, from: number, end: number): void {
+  to.set(bytes.subarray(from, end), at);
 }
 
 function isReady(stream: OutgoingStream): boolean {
