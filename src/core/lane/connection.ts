@@ -249,6 +249,10 @@ class LaneMachine implements Lane {
     return this.blocksIn.hasIncomplete;
   }
 
+  get sendableBytes(): number {
+    return this.streamsOut.sendableBytes;
+  }
+
   pollEvent(): LaneEvent | null {
     return this.events.shift() ?? null;
   }

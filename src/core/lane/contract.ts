@@ -60,6 +60,8 @@ export interface Lane {
   readonly transmit: Transmit;
   /** Of some block only a part has come: the rest is on its way. */
   readonly expectsMore: boolean;
+  /** Written bytes that the peer would take now. */
+  readonly sendableBytes: number;
   pollEvent(): LaneEvent | null;
 
   addPath(nowUs: Us, pathId: number, options: PathOptions): void;

@@ -247,12 +247,18 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
    * The thread sends streams one after another. All of them together wait there for so long that it never waits for this one, and not
    * for longer: what is there is memory. One that others overtake waits for its reader's credit, and does not keep them from their turn.
    */
-  private room({ queuedBytes }: LaneSocket): number {
+  private room(socket: LaneSocket): number {
     let all = 0;
-    for (const [socket, state] of this.turns) if (state === 'waits') all += socket.queuedBytes;
+    let first: LaneSocket | null = null;
+    for (const [each, state] of this.turns) {
+      if (state === 'overtaken') continue;
+      first ??= each;
+      all += each.queuedBytes;
+    }
     const rate = this.last?.paths.reduce((sum, { rateBytesPerSecond }) => sum + rateBytesPerSecond, 0) ?? 0;
-    const most = Math.min(MOST_AHEAD_BYTES - queuedBytes, Math.max(ALL_AHEAD_BYTES, rate * AHEAD_SECONDS) - all);
-    return Math.max(0, LEAST_AHEAD_BYTES - queuedBytes, most);
+    const left = socket === first ? Infinity : Math.max(ALL_AHEAD_BYTES, rate * AHEAD_SECONDS) - all;
+    const { queuedBytes } = socket;
+    return Math.max(0, LEAST_AHEAD_BYTES - queuedBytes, Math.min(MOST_AHEAD_BYTES - queuedBytes, left));
   }
 
   private handleSent(socket: LaneSocket, bytes: number): void {

@@ -9,7 +9,7 @@ const MS = 1000;
 const BLOCK_BYTES = 131_840;
 
 describe('what the relay tells the main thread', () => {
-  const lane = { expectsMore: true };
+  const lane = { expectsMore: true, sendableBytes: 0 };
   const driven = { key: 1, lane, abandoned: new Set<number>() } as unknown as DrivenLane;
   let told: number[][];
   let relay: StreamRelay;
@@ -17,6 +17,7 @@ describe('what the relay tells the main thread', () => {
   beforeEach(() => {
     told = [];
     lane.expectsMore = true;
+    lane.sendableBytes = 0;
     const post = (message: FromThread): void => {
       const { items } = message as Extract<FromThread, { op: 'streams' }>;
       told.push(items.filter((_, i) => i % ITEM_VALUES === 0) as number[]);
@@ -49,6 +50,25 @@ describe('what the relay tells the main thread', () => {
     // The next is held from its own beginning.
     happen(data(BLOCK_BYTES));
     assert.equal(relay.flush(25 * MS, false), 45 * MS);
+  });
+
+  it('waits twice as long when it is of what was sent, and there is much to send', () => {
+    const sent: LaneEvent = { type: 'sent', id: 6, bytes: 256 * 1024 };
+    lane.sendableBytes = 2 << 20;
+    happen(sent);
+    assert.equal(relay.flush(0, false), 40 * MS);
+    lane.sendableBytes = 1 << 20;
+    happen(sent);
+    assert.equal(relay.flush(0, false), Infinity);
+    lane.sendableBytes = 2 << 20;
+    happen(sent, sent);
+    assert.equal(relay.flush(0, false), Infinity);
+    assert.deepEqual(told, [
+      [SENT, SENT],
+      [SENT, SENT],
+    ]);
+    happen(sent, data(BLOCK_BYTES));
+    assert.equal(relay.flush(0, false), Infinity, 'content does not wait for so long');
   });
 
   it('does not wait when somebody may be waiting for it', () => {

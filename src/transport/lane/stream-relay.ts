@@ -30,6 +30,8 @@ export class StreamRelay {
   /** Of the queue: bytes that came or went, whether somebody waits for any of it, and since when it is held. */
   private heldBytes = 0;
   private urgent = false;
+  /** It holds nothing but word of what was sent, and there is enough left to send. */
+  private canWait = true;
   private heldSinceUs: Us = Infinity;
 
   constructor(
@@ -93,9 +95,11 @@ export class StreamRelay {
     if (event.type === 'free') this.giveBack(driven, event.memory);
     else if (event.type === 'sent') {
       this.heldBytes += event.bytes;
+      this.canWait &&= driven.lane.sendableBytes >= PLENTY_BYTES;
       this.queue.add(SENT, driven.key, id, event.bytes);
     } else if (event.type === 'data') {
       this.heldBytes += event.bytes.length;
+      this.canWait = false;
       // What is short may be a request or an answer, and what nothing follows the end of one.
       this.urgent ||= event.bytes.length < BULK_BYTES || !driven.lane.expectsMore;
       this.queue.addBytes(DATA, driven.key, id, ownBytes(event.bytes, event.exclusive));
@@ -114,10 +118,12 @@ export class StreamRelay {
   flush(nowUs: Us, atOnce: boolean): Us {
     if (this.queue.empty) return Infinity;
     if (this.heldSinceUs === Infinity) this.heldSinceUs = nowUs;
-    const untilUs = this.heldSinceUs + LONGEST_HOLD_US;
-    if (!atOnce && !this.urgent && this.heldBytes < MOST_HELD_BYTES && nowUs < untilUs) return untilUs;
+    const times = this.canWait ? WAIT_TIMES : 1;
+    const untilUs = this.heldSinceUs + times * LONGEST_HOLD_US;
+    if (!atOnce && !this.urgent && this.heldBytes < times * MOST_HELD_BYTES && nowUs < untilUs) return untilUs;
     this.heldBytes = 0;
     this.urgent = false;
+    this.canWait = true;
     this.heldSinceUs = Infinity;
     this.queue.flush(this.post);
     return Infinity;
@@ -137,4 +143,7 @@ const BULK_BYTES = 64 * 1024;
 /** A quarter of what a socket writes ahead (lane-socket.ts), and little against the credit of a stream. */
 const MOST_HELD_BYTES = 256 * 1024;
 const LONGEST_HOLD_US = 20_000;
+/** Half of what waits in the thread at least (lane-link.ts): the main thread is not needed for a while. */
+const PLENTY_BYTES = 2 << 20;
+const WAIT_TIMES = 2;
 const EVENTS = { stream: STREAM, end: ENDED, reset: WAS_RESET } as const;
