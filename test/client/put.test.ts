@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -409,6 +410,22 @@ test('excluded names and what is below them stay away; sockets are left out with
     entries.map((entry) => entry.path),
     ['/tree/a', '/tree/a/keep', '/tree/b'],
   );
+});
+
+test('a pipe or a device that is named as a source has failed; below a folder it is left out', async () => {
+  const server = createEngineApi();
+  const here = folder();
+  const pipe = path.join(here, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  fs.writeFileSync(path.join(here, 'file'), 'x');
+  await assert.rejects(runPut(server.api, [pipe], '/pipe', options()), {
+    code: 'local_io',
+    message: /pipe" is no file.*standard input/,
+  });
+  const several = await runPut(server.api, [pipe, path.join(here, 'file')], '/several', options());
+  assert.deepEqual([several.filesDone, several.filesFailed], [1, 1]);
+  const below = await runPut(server.api, [here], '/below', options());
+  assert.deepEqual([below.filesDone, below.filesFailed], [1, 0]);
 });
 
 test('a question that fails for good ends the uploads that are on their way', async () => {

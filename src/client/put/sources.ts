@@ -5,6 +5,7 @@ import { HawserError } from '../../core/errors.ts';
 import { baseName, joinPath, pathFromBytes, pathToBytes } from '../../core/path.ts';
 import type { FileInfo } from '../../engine/contract.ts';
 import { type LocalPath, localFailure, showLocal } from './local.ts';
+import { notAFile } from './walk.ts';
 
 export interface Source {
   readonly local: LocalPath;
@@ -21,6 +22,7 @@ export function readSource(given: string, isOnlyOne: boolean): Source {
   const name = nameOf(given);
   try {
     const stat = fs.statSync(local, { bigint: true });
+    if (isOnlyOne && !stat.isFile() && !stat.isDirectory()) throw notAFile(local);
     // Given by name, a link means what it points to; below, links are kept, and opening one is refused.
     if (fs.lstatSync(local).isSymbolicLink()) local = followed(local);
     const file = stat.isFile() ? { size: Number(stat.size), mtimeNs: stat.mtimeNs } : null;

@@ -50,7 +50,8 @@ interface Frame {
 export function* walk(root: LocalPath, options: WalkOptions): Generator<SourceEntry | WalkProblem, void, undefined> {
   const first = look(root, '', true);
   if (first.kind !== 'folder') {
-    yield first;
+    // Whoever names a pipe or a device wants what comes out of it.
+    yield first.kind === 'problem' && first.skipped ? { ...first, error: notAFile(root), skipped: false } : first;
     return;
   }
   const stack: Frame[] = [];
@@ -98,6 +99,17 @@ function* enter(stack: Frame[], entry: SourceEntry): Generator<WalkProblem, void
       skipped: false,
     };
   }
+}
+
+export function notAFile(local: LocalPath): HawserError {
+  const shown = showLocal(local);
+  return new HawserError(
+    'local_io',
+    `"${shown}" is no file and no folder: to send what comes out of it, send standard input (-).`,
+    {
+      value: shown,
+    },
+  );
 }
 
 function look(local: LocalPath, relative: string, follow: boolean): SourceEntry | WalkProblem {
