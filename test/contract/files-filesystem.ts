@@ -150,6 +150,14 @@ export function fileSystemTests(): void {
     });
   });
 
+  test('file system: a tree deeper than a path can be long is removed, and leaves nothing in the trash', async (t) => {
+    const { root, store } = await setUp(t);
+    execFileSync('sh', ['-c', 'for i in $(seq 60); do mkdir $0 && cd $0; done; : > leaf', 'n'.repeat(80)], { cwd: root });
+    await store.remove(`/${'n'.repeat(80)}`, { recursive: true });
+    assert.deepEqual(await names(store), []);
+    assert.deepEqual(fs.readdirSync(join(root, '.hawser', 'trash')), []);
+  });
+
   test('file system: FIFOs and sockets are not there, and nobody waits for them', async (t) => {
     const { root, store } = await setUp(t);
     if (spawnSync('mkfifo', [join(root, 'fifo')]).status !== 0) return t.skip('mkfifo is not installed');

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { constants, type PathLike } from 'node:fs';
 import { chmod, open, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { baseName, parentPath } from '../../core/path.ts';
 import type { Border } from './border.ts';
 import { errnoOf, storeError, translated } from './errno.ts';
@@ -63,10 +63,22 @@ async function removeTree(path: string): Promise<void> {
   try {
     await rm(path, { recursive: true, force: true });
   } catch (error) {
+    if (errnoOf(error) === 'ENAMETOOLONG') return await removeLevelByLevel(path);
     if (!['EACCES', 'EPERM'].includes(errnoOf(error))) throw error;
     await unlock(Buffer.from(path));
     await rm(path, { recursive: true, force: true });
   }
+}
+
+/** Deeper than a path can be long, which it may be in the trash alone: each folder in it goes beside it first. */
+async function removeLevelByLevel(path: string): Promise<void> {
+  for (const entry of await readdir(path, { withFileTypes: true, encoding: 'buffer' })) {
+    if (!entry.isDirectory()) continue;
+    const lifted = join(dirname(path), randomUUID());
+    await rename(Buffer.concat([Buffer.from(`${path}/`), entry.name]), lifted);
+    await removeTree(lifted);
+  }
+  await rm(path, { recursive: true, force: true });
 }
 
 async function unlock(folder: Buffer): Promise<void> {
