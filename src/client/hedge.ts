@@ -74,6 +74,10 @@ export interface PersistentOptions {
   readonly deadlineMs?: number;
   /** How long the first round may take; each later one has twice as long as the one before. Default 6 s. */
   readonly roundMs?: number;
+  /** How long one is waited for before the next is asked beside it. Default 400 ms. */
+  readonly everyMs?: number;
+  /** Most askings in a round. Default 12. */
+  readonly most?: number;
   /** Rejects when the signal aborts. Default: a timer. */
   readonly sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
 }
@@ -88,7 +92,7 @@ export async function persistently<T>(
   options: PersistentOptions = {},
   onLate?: (late: T) => void,
 ): Promise<T> {
-  const { signal, deadlineMs = DEADLINE_MS, sleep = sleepMs } = options;
+  const { signal, deadlineMs = DEADLINE_MS, everyMs = EVERY_MS, most = MOST_BESIDE, sleep = sleepMs } = options;
   let leftMs = deadlineMs;
   let failures = 0;
   for (let roundMs = options.roundMs ?? ROUND_MS; ; roundMs *= 2) {
@@ -96,7 +100,7 @@ export async function persistently<T>(
     leftMs -= roundMs;
     const both = signal ? AbortSignal.any([signal, round]) : round;
     try {
-      return await hedged(ask, { everyMs: EVERY_MS, most: MOST_BESIDE, signal: both }, onLate);
+      return await hedged(ask, { everyMs, most, signal: both }, onLate);
     } catch (error) {
       const isLate = round.aborted && !signal?.aborted;
       if (isLate && leftMs > 0) continue;

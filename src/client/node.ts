@@ -58,24 +58,24 @@ export function createClient(options: ClientOptions): Client {
       return runGet(api, sources, destination, options);
     },
 
-    stat: (path, options) => api.stat(path, options),
+    stat: (path, options) => repeatable((signal) => api.stat(path, { ...options, signal })),
     list: (path, options) => allEntries(api, path, options ?? {}),
-    makeFolder: (path) => api.makeFolder(path),
+    makeFolder: (path) => repeatable((signal) => api.makeFolder(path, {}, { signal })),
     move: (from, to, options) => api.move(from, to, options?.overwrite ? 'always' : 'never'),
     remove: (path, options) => api.remove(path, { recursive: options?.recursive ?? false }),
     digest: (path, onProgress) => untilDone(() => api.digest(path), onProgress),
     verify: (path, digest, onProgress) => untilDone(() => api.verify(path, digest), onProgress),
 
-    listTransfers: (options) => api.listTransfers(options),
-    getTransfer: (id) => api.getTransfer(id),
+    listTransfers: (options) => repeatable((signal) => api.listTransfers({ ...options, signal })),
+    getTransfer: (id) => repeatable((signal) => api.getTransfer(id, { signal })),
     pause: (id) => api.controlTransfer(id, 'pause'),
     resume: (id) => api.controlTransfer(id, 'resume'),
     cancel: (id) => api.controlTransfer(id, 'cancel'),
-    listUploads: () => api.listUploads(),
-    listLanes: () => api.listLanes(),
+    listUploads: () => repeatable((signal) => api.listUploads({ signal })),
+    listLanes: () => repeatable((signal) => api.listLanes({ signal })),
 
     createToken: (options) => api.createToken(options),
-    listTokens: () => api.listTokens(),
+    listTokens: () => repeatable((signal) => api.listTokens({ signal })),
     removeToken: (id) => api.removeToken(id),
 
     probe: (options) => probe(api, options),
@@ -138,6 +138,11 @@ function laneMemory({
   return openLaneMemory(stateFolder, [new URL(url).origin, token, fingerprint, caCert, insecure]);
 }
 
+/** May be asked twice. Connections that are late get others beside them anyway; what is left to be lost is the request and its answer. */
+function repeatable<T>(ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  return persistently(ask, { everyMs: LATE_MS, most: MOST_BESIDE, roundMs: ROUND_MS });
+}
+
 async function* allEntries(
   api: Api,
   path: string,
@@ -145,7 +150,8 @@ async function* allEntries(
 ): AsyncGenerator<FileInfo, void, undefined> {
   let after: string | undefined;
   for (;;) {
-    const { entries, next } = await api.listPage(path, { recursive, ...(after === undefined ? {} : { after }) });
+    const page = { recursive, ...(after === undefined ? {} : { after }) };
+    const { entries, next } = await repeatable((signal) => api.listPage(path, page, { signal }));
     yield* entries;
     if (next === null) return;
     if (next === after)
@@ -163,3 +169,8 @@ async function untilDone<T>(ask: () => Promise<Slow<T>>, onProgress: Progress | 
     await wait((answer as Pending).retryAfterMs);
   }
 }
+
+/** A server that has much to list takes a while, and is not to be asked for it over and over. */
+const LATE_MS = 2000;
+const MOST_BESIDE = 4;
+const ROUND_MS = 20_000;

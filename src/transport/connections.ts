@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { HawserError } from '../core/errors.ts';
 import type { Dialer } from './dial.ts';
-import { interrupted } from './dial.ts';
+import { interrupted } from './failures.ts';
 
 export interface Connection {
   readonly socket: Socket;

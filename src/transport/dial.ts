@@ -5,9 +5,10 @@ import { performance } from 'node:perf_hooks';
 import type { TLSSocket } from 'node:tls';
 import { connect as connectTls } from 'node:tls';
 import { HawserError } from '../core/errors.ts';
+import { firstOf } from './beside.ts';
 import type { Way } from './bound-socket.ts';
 import type { PathInfo } from './contract.ts';
-import { isUnknownAuthority, networkFailure } from './failures.ts';
+import { interrupted, isUnknownAuthority, networkFailure } from './failures.ts';
 import type { LocalPath } from './local-paths.ts';
 import type { Trust } from './trust.ts';
 import { ALPN, fingerprintOf, serverName, withSystemStore } from './trust.ts';
@@ -52,14 +53,20 @@ export function createDialer({ host, port, where, trust: firstTrust, watchdog, f
 
   async function dial(options: DialOptions): Promise<Socket> {
     try {
-      return await tryWays(options);
+      return await tryBeside(options);
     } catch (error) {
       family = undefined;
       if (systemStoreTried || !trust || !(error instanceof HawserError) || !isUnknownAuthority(error)) throw error;
       systemStoreTried = true;
       trust = withSystemStore(trust);
-      return tryWays(options);
+      return tryBeside(options);
     }
+  }
+
+  function tryBeside(options: DialOptions): Promise<Socket> {
+    const everyMs = Math.max(LATE_MS, LATE_ROUND_TRIPS * (connectMs ?? 0));
+    const open = (signal: AbortSignal) => tryWays({ ...options, signal });
+    return firstOf(open, { everyMs, most: MOST_BESIDE, signal: options.signal });
   }
 
   /** Without a network to leave by, Node tries the host's addresses itself. */
@@ -183,10 +190,6 @@ export function createDialer({ host, port, where, trust: firstTrust, watchdog, f
   return { dial, tls: () => tls, rttMs };
 }
 
-export function interrupted(signal: AbortSignal | undefined): HawserError {
-  return new HawserError('interrupted', 'The request was given up because it was asked to stop.', { cause: signal?.reason });
-}
-
 function tlsInfo(socket: TLSSocket, known: string): NonNullable<PathInfo['tls']> {
   const key = socket.getEphemeralKeyInfo();
   return {
@@ -202,6 +205,10 @@ const silent = (where: string, silentMs: number): string =>
 
 /** Node's default of a quarter of a second gives up on every address of a satellite link (600 ms and more). */
 const FAMILY_ATTEMPT_MS = 2500;
+/** Longer than a connection takes where nothing is lost, but by satellite. */
+const LATE_MS = 1000;
+const LATE_ROUND_TRIPS = 5;
+const MOST_BESIDE = 6;
 /** More than a loaded machine takes for a handshake. */
 const SPLIT_MS = 100;
 const TCP_KEEP_ALIVE_MS = 15_000;

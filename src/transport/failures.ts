@@ -7,6 +7,10 @@ export function hostAndPort(host: string, port: number): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+export function interrupted(signal: AbortSignal | undefined): HawserError {
+  return new HawserError('interrupted', 'The request was given up because it was asked to stop.', { cause: signal?.reason });
+}
+
 /**
  * `where` is host:port; `doing` completes the sentence "… closed the connection <doing>", for example "before it answered".
  * An error that is already ours passes through.

@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks';
 import { HawserError } from '../core/errors.ts';
 import type { PathInfo, Transport, TransportRequest, TransportResponse } from './contract.ts';
 import { countedBody } from './counted-body.ts';
-import { interrupted } from './dial.ts';
+import { interrupted } from './failures.ts';
 import { createLaneKeeper } from './lane-keeper.ts';
 import type { LaneTransport } from './lane-transport.ts';
 import { createTrafficMeter } from './traffic-meter.ts';
