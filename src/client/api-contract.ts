@@ -99,7 +99,10 @@ export interface Api {
       begin?: { source: string; destination: string; priority?: Priority };
       overwrite?: Overwrite;
       digest?: string;
-      /** For a new upload, so that blocks can be sent to it in the same round trip. The answer says whether it is the one. */
+      /**
+       * Of this request, the same when it is asked again. A new upload gets it, so that blocks can be sent in the same round trip: the
+       * answer says whether it did.
+       */
       id?: string;
     },
     options?: CallOptions,

@@ -32,9 +32,14 @@ export interface UploadRequest {
   readonly mode?: number;
   readonly mtimeNs?: bigint;
   readonly transfer?: string;
+  /** Instead of `transfer`: one for this file alone begins with it. */
+  readonly begin?: Pick<TransferRequest, 'source' | 'destination' | 'priority'>;
   readonly overwrite?: Overwrite;
   readonly digest?: string;
-  /** For a new upload, chosen by the client: 20 characters as of `randomId`. Another one is given when it is taken. */
+  /**
+   * Of this request, chosen by the client: 20 characters as of `randomId`. A new upload gets it, unless it is taken. The same request
+   * asked again, for its answer was lost or is late, has the same one, and gets the same answer.
+   */
   readonly id?: string;
 }
 

@@ -11,7 +11,8 @@ import { fileInfo } from './file-info.ts';
 import type { OpenUploads, UploadContext } from './open-uploads.ts';
 import { permit } from './permission.ts';
 import type { Begun } from './upload-begun.ts';
-import { UploadSession } from './upload-session.ts';
+import { createRepeats } from './upload-repeats.ts';
+import { takenOver, UploadSession } from './upload-session.ts';
 import { statusInPlace, unknownUpload, uploadStatus } from './upload-status.ts';
 
 export function createUploadCreation(context: UploadContext, open: OpenUploads, begun: Begun) {
@@ -20,12 +21,17 @@ export function createUploadCreation(context: UploadContext, open: OpenUploads, 
   const creating = new Map<string, Promise<unknown>>();
   /** Ids that clients chose, of uploads that are just being made. */
   const chosen = new Set<string>();
+  const repeats = createRepeats();
 
   async function create(who: Principal, request: UploadRequest): Promise<UploadStatus> {
     permit(who, 'write');
     inFlight.checkOpen();
     const path = parsePath(request.path);
     if (path === '/') throw new HawserError('is_folder', 'The path "/" is the root folder: name a file in it.', { value: path });
+    if (request.begin && request.transfer !== undefined)
+      throw new HawserError('request_invalid', 'An upload belongs to one transfer: give "transfer" or "begin", not both.', {
+        value: request.transfer,
+      });
     const gate = await context.transfers().admit(who, request.transfer);
     const key = `${who.id}\n${path}`;
     const earlier = creating.get(key);
@@ -33,11 +39,46 @@ export function createUploadCreation(context: UploadContext, open: OpenUploads, 
     creating.set(key, turn.promise);
     try {
       await earlier?.catch(() => undefined);
-      return await createOne(who, path, request);
+      const before = await repeated(who, path, request.id);
+      if (before) return before;
+      const status = await createFor(who, path, request);
+      if (request.id !== undefined) repeats.note(who.id, request.id, status);
+      return status;
     } finally {
       turn.resolve();
       if (creating.get(key) === turn.promise) creating.delete(key);
       context.transfers().release(gate);
+    }
+  }
+
+  /** What was answered to this very request when it came before; null: it did not. */
+  async function repeated(who: Principal, path: string, id: string | undefined): Promise<UploadStatus | null> {
+    if (id === undefined) return null;
+    const answer = repeats.find(who.id, id);
+    if (answer?.state === 'done') return answer;
+    const record = await meta.getUpload(answer?.id ?? id);
+    // After a restart only what was made under that very id is known.
+    const isIts = record !== null && record.owner === who.id && record.path === path;
+    if (!isIts) {
+      if (answer) throw unknownUpload(answer.id);
+      return null;
+    }
+    if (record.epoch !== (answer?.epoch ?? FIRST_EPOCH)) throw takenOver(record);
+    const blocks = (await open.peek(record.id)) ?? BlockMap.from(await meta.loadBlocks(record.id));
+    return uploadStatus(record, blocks, { resumed: answer?.resumed ?? false });
+  }
+
+  /** With a transfer of its own, if one is to begin. */
+  async function createFor(who: Principal, path: string, { begin, ...request }: UploadRequest): Promise<UploadStatus> {
+    if (begin === undefined) return await createOne(who, path, request);
+    const transfers = context.transfers();
+    const { id } = await transfers.create(who, { kind: 'upload', ...begin, filesTotal: 1, bytesTotal: request.size });
+    try {
+      return await createOne(who, path, { ...request, transfer: id });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      await transfers.change(who, id, { state: 'failed', error: reason.slice(0, 1000) });
+      throw error;
     }
   }
 
@@ -79,7 +120,7 @@ export function createUploadCreation(context: UploadContext, open: OpenUploads, 
       mtimeNs: request.mtimeNs ?? null,
       overwrite: request.overwrite ?? 'always',
       state: 'receiving',
-      epoch: 1,
+      epoch: FIRST_EPOCH,
       digest: null,
       createdMs: now,
       updatedMs: now,
@@ -197,5 +238,6 @@ function checkOverwrite(path: string, there: Entry | null, request: UploadReques
   }
 }
 
+const FIRST_EPOCH = 1;
 /** Copies take as long as a request: beyond this, sending with resume is the safer way where blocks cannot be shared. */
 const MAX_COPY_BYTES = 4 * 2 ** 30;

@@ -238,9 +238,7 @@ export class UploadSession {
   /** Throws `superseded` unless this is the newest epoch. */
   checkEpoch(epoch: number): void {
     if (epoch === this.record.epoch) return;
-    throw new HawserError('superseded', `A newer client took over the upload of "${this.record.path}": this one stops.`, {
-      value: this.record.id,
-    });
+    throw takenOver(this.record);
   }
 
   /** The newest request wins: what older ones have begun to write ends first, what they send after this is refused. */
@@ -361,6 +359,10 @@ function openBatch(): Batch {
   // Its writers may have gone before it fails.
   promise.catch(() => undefined);
   return { blocks: [], safe: promise, resolve, reject };
+}
+
+export function takenOver({ id, path }: Pick<UploadRecord, 'id' | 'path'>): HawserError {
+  return new HawserError('superseded', `A newer client took over the upload of "${path}": this one stops.`, { value: id });
 }
 
 export function damagedBlock(offset: number): HawserError {

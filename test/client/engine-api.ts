@@ -97,12 +97,7 @@ export function createEngineApi(store: FileStore = createMemoryStore()): EngineA
       ),
     changeTransfer: (id, change, options) =>
       call('changeTransfer', options?.signal, async () => transferInfo(await engine.changeTransfer(WHO, id, change))),
-    createUpload: ({ begin, ...request }, options) =>
-      call('createUpload', options?.signal, async () => {
-        if (!begin) return await engine.createUpload(WHO, request);
-        const { id } = await engine.createTransfer(WHO, { kind: 'upload', ...begin, filesTotal: 1, bytesTotal: request.size });
-        return await engine.createUpload(WHO, { ...request, transfer: id });
-      }),
+    createUpload: (request, options) => call('createUpload', options?.signal, () => engine.createUpload(WHO, request)),
     getUpload: (id, options) => call('getUpload', options?.signal, () => engine.getUpload(WHO, id)),
     uploadDigests: (id, options) => call('uploadDigests', options?.signal, () => engine.uploadDigests(WHO, id)),
     putBlocks: (id, epoch, source, _length, options) =>

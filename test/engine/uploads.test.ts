@@ -5,7 +5,9 @@ import { describe, it } from 'node:test';
 import { HawserError } from '../../src/core/errors.ts';
 import { decodeDigestRecords } from '../../src/core/wire/digest-records.ts';
 import { systemClock } from '../../src/engine/clock.ts';
-import type { UploadStatus } from '../../src/engine/contract.ts';
+import type { Engine, UploadStatus } from '../../src/engine/contract.ts';
+import { createEngine } from '../../src/engine/engine.ts';
+import { createMemoryStore } from '../../src/store/files/memory.ts';
 import { createMemoryMeta } from '../../src/store/meta/memory.ts';
 import { ADMIN, body, content, digestOf, frame, frames, OTHER, openEngine, READER, refusal, send, WRITER } from './fixture.ts';
 
@@ -328,6 +330,38 @@ describe('uploads', () => {
     await assert.rejects(receiving, refusal('shutting_down'));
     assert.deepEqual((await engine.getUpload(WRITER, upload.id)).safe, [[0, BLOCK]]);
     await assert.rejects(engine.createUpload(WRITER, { path: '/b', size: 1 }), refusal('shutting_down'));
+  });
+
+  it('takes a request that comes twice for one, whenever the second comes', async (t) => {
+    const { engine } = await openEngine(t);
+    const bytes = content(2 * BLOCK);
+    const begin = { source: 'a', destination: '/' };
+    const ask = (id: string) => engine.createUpload(WRITER, { path: '/a', size: bytes.length, begin, id });
+    const [first, beside] = await Promise.all([ask('a'.repeat(20)), ask('a'.repeat(20))]);
+    assert.deepEqual(beside, first);
+    await engine.receiveBlocks(WRITER, first.id, first.epoch, body(...frames(bytes, first, [0])));
+    const late = await ask('a'.repeat(20));
+    assert.deepEqual([late.epoch, late.transfer, late.safeBytes], [first.epoch, first.transfer, BLOCK]);
+    await engine.receiveBlocks(WRITER, first.id, first.epoch, body(...frames(bytes, first, [1])));
+    const other = await ask('b'.repeat(20));
+    assert.deepEqual([other.id, other.epoch, other.resumed], [first.id, first.epoch + 1, true]);
+    // An old one that comes now does not end the newer client's upload.
+    await assert.rejects(ask('a'.repeat(20)), refusal('superseded'));
+    assert.deepEqual((await ask('b'.repeat(20))).epoch, other.epoch);
+    assert.equal((await engine.listTransfers(WRITER, { limit: 10 })).length, 2);
+    const request = { epoch: other.epoch, size: bytes.length, digest: digestOf(bytes) };
+    assert.ok((await engine.completeUpload(WRITER, other.id, request)).done);
+  });
+
+  it('knows a request that made an upload after a restart, too', async (t) => {
+    const stores = { files: createMemoryStore(), meta: createMemoryMeta() };
+    const ask = (engine: Engine) => engine.createUpload(WRITER, { path: '/a', size: BLOCK, id: 'a'.repeat(20) });
+    const before = createEngine(stores);
+    const first = await ask(before);
+    await before.drain();
+    const after = createEngine(stores);
+    t.after(() => after.drain());
+    assert.equal((await ask(after)).epoch, first.epoch);
   });
 
   it('lets blocks wait for the request that begins their upload, and for no other', async (t) => {

@@ -52,10 +52,11 @@ export async function openEarly(
     const state = stateOf(source, options);
     const digest = await cache.get(state.key);
     const { priority = 'normal' } = options;
-    const id = mayHaveHead(api, state.size, digest, options) ? chooseUploadId() : undefined;
-    const request = { ...uploadRequest(path, state, digest, options), begin: { ...begin, priority }, ...(id && { id }) };
+    const id = chooseUploadId();
+    const request = { ...uploadRequest(path, state, digest, options), begin: { ...begin, priority }, id };
     const opening = withRetry(() => api.createUpload(request, { signal }), stop.retry);
-    if (id) head = sendHead(api, id, source, state.size, options.follow ?? false, signal);
+    if (mayHaveHead(api, state.size, digest, options))
+      head = sendHead(api, id, source, state.size, options.follow ?? false, signal);
     opened = { state, digest, status: checkBlockBytes(await opening) };
   } catch (error) {
     await head?.drop();

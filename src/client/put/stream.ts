@@ -10,6 +10,7 @@ import { blake3, createBlake3 } from '../../engine/blake3.ts';
 import { checkBlockBytes } from './block-bytes.ts';
 import { createBufferPool } from './buffers.ts';
 import { framesLength } from './frames.ts';
+import { chooseUploadId } from './head.ts';
 import type { Job } from './job.ts';
 import { paced } from './paced.ts';
 import { createSending } from './sending.ts';
@@ -19,14 +20,9 @@ import { complete } from './upload.ts';
 /** Resolves when all of it has arrived under `path`; throws what made it fail. */
 export async function uploadStream(job: Job, streams: Streams, source: AsyncIterable<Uint8Array>, path: string): Promise<void> {
   const { api, signal } = job;
-  const status = checkBlockBytes(
-    await job.call(() =>
-      api.createUpload(
-        { path, size: null, transfer: job.transfer, ...(job.options.overwrite && { overwrite: job.options.overwrite }) },
-        { signal },
-      ),
-    ),
-  );
+  const { overwrite } = job.options;
+  const request = { path, size: null, transfer: job.transfer, id: chooseUploadId(), ...(overwrite && { overwrite }) };
+  const status = checkBlockBytes(await job.call(() => api.createUpload(request, { signal })));
   const { blockBytes } = status;
   const frameBytes = BLOCK_HEADER_BYTES + blockBytes;
   const pool = createBufferPool(frameBytes, Math.max(4, Math.floor(MEMORY_BYTES / frameBytes)));

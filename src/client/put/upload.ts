@@ -16,7 +16,7 @@ import type { DigestCache } from './digest-cache.ts';
 import type { EarlyUpload } from './early-upload.ts';
 import { framesLength, readFrames } from './frames.ts';
 import { createFrontier } from './frontier.ts';
-import { type Head, roundTripMatters } from './head.ts';
+import { chooseUploadId, type Head, roundTripMatters } from './head.ts';
 import type { Job } from './job.ts';
 import { changedFailure, type LocalPath, showLocal } from './local.ts';
 import { createSending, type Sending } from './sending.ts';
@@ -122,7 +122,7 @@ async function prepareAgain(job: Job, item: UploadItem, status: Status, again: A
 export type Status = Omit<UploadStatus, 'createdMs' | 'expiresMs'>;
 
 async function openUpload(job: Job, { path }: UploadItem, state: SourceState, digest: string | undefined): Promise<Status> {
-  const request = { ...uploadRequest(path, state, digest, job.options), transfer: job.transfer };
+  const request = { ...uploadRequest(path, state, digest, job.options), transfer: job.transfer, id: chooseUploadId() };
   return checkBlockBytes(await job.call(() => job.api.createUpload(request, { signal: job.signal })));
 }
 

@@ -1,5 +1,4 @@
 /** Uploads: created, filled with blocks in any order, completed. */
-import { HawserError } from '../../core/errors.ts';
 import type { UploadStatus } from '../../engine/contract.ts';
 import { requestBody } from '../request-body.ts';
 import type { App, RouteContext } from '../route-context.ts';
@@ -43,30 +42,17 @@ export function uploadRoutes(app: App, { engine, limits }: RouteContext): void {
       },
     },
     async ({ principal, body }, reply) => {
-      const { path, size, begin, overwrite, digest, id } = body;
-      if (begin !== undefined && body.transfer !== undefined)
-        throw new HawserError('request_invalid', 'An upload belongs to one transfer: give "transfer" or "begin", not both.', {
-          value: body.transfer,
-        });
-      const begun =
-        begin && (await engine.createTransfer(principal, { kind: 'upload', ...begin, filesTotal: 1, bytesTotal: size }));
-      const transfer = begun?.id ?? body.transfer;
-      let status: UploadStatus;
-      try {
-        status = await engine.createUpload(principal, {
-          path,
-          size,
-          ...attributes(body),
-          ...(transfer === undefined ? {} : { transfer }),
-          ...(overwrite === undefined ? {} : { overwrite }),
-          ...(digest === undefined ? {} : { digest }),
-          ...(id === undefined ? {} : { id }),
-        });
-      } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        if (begun) await engine.changeTransfer(principal, begun.id, { state: 'failed', error: reason.slice(0, 1000) });
-        throw error;
-      }
+      const { path, size, transfer, begin, overwrite, digest, id } = body;
+      const status = await engine.createUpload(principal, {
+        path,
+        size,
+        ...attributes(body),
+        ...(transfer === undefined ? {} : { transfer }),
+        ...(begin === undefined ? {} : { begin }),
+        ...(overwrite === undefined ? {} : { overwrite }),
+        ...(digest === undefined ? {} : { digest }),
+        ...(id === undefined ? {} : { id }),
+      });
       // A file that is in place already has no upload to point at.
       if (status.state === 'receiving') reply.header('location', `uploads/${status.id}`);
       return reply.code(status.resumed || status.state === 'done' ? 200 : 201).send(uploadForm(status));
