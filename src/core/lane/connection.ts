@@ -345,7 +345,10 @@ class LaneMachine implements Lane {
       this.close(nowUs, wrong);
       return;
     }
-    if (path.state === 'degraded') this.setState(path, path.standby ? 'standby' : 'active');
+    if (path.state === 'degraded') {
+      this.setState(path, path.standby ? 'standby' : 'active');
+      for (const other of this.paths) if (other.timeouts > 0 && !other.suspect) other.giveUpInFlight(this.blocksOut);
+    }
     this.scheduler.updateModel(this.paths);
   }
 
@@ -385,12 +388,11 @@ class LaneMachine implements Lane {
       path.probes = PROBES;
       path.lastTimeoutUs = nowUs;
       this.control.ping(nowUs, path);
-      if (path.timeouts === 1 && this.paths.length > 1) {
-        // What is in flight may only be late, and is sent anew where there is another way.
-        const others = this.paths.filter((other) => other !== path && !other.suspect);
-        if (others.some(({ state }) => state === 'active' || state === 'standby')) path.giveUpInFlight(this.blocksOut);
-        this.setState(path, 'degraded');
-      }
+      // What is in flight may only be late, and is sent anew where there is another way, or as soon as there is one.
+      const others = this.paths.filter((other) => other !== path && !other.suspect);
+      const hasOther = others.some(({ state }) => state === 'active' || state === 'standby');
+      if (hasOther && !path.suspect) path.giveUpInFlight(this.blocksOut);
+      if (path.timeouts === 1 && this.paths.length > 1) this.setState(path, 'degraded');
     }
     if (path.controller.failed) {
       // Circuit breaker (RFC 8084): hardly anything of what was sent has arrived for long.

@@ -58,6 +58,26 @@ for (const dead of [0, 1]) {
   });
 }
 
+test('a path that dies while the other is silent takes nothing with it once the other is back', () => {
+  for (const seed of [1, 2, 3]) {
+    const checked = new CheckedPair({ seed, paths: links([FAST, FAR]) });
+    const { client, server, net } = checked.pair;
+    const set = (path: number, up: boolean): void => {
+      for (const end of [client, server]) end.out[path]!.options.up = up;
+    };
+    const id = checked.exchange(60_000_000, 0);
+    checked.pair.run(2e6);
+    set(0, false);
+    // What was in flight on path 0 is given to path 1, which dies with it.
+    net.after(250_000, () => set(1, false));
+    net.after(900_000, () => set(0, true));
+    checked.pair.run(net.nowUs + 900_000);
+    const stallUs = longestStall(checked, id, 3e6);
+    assert.ok(stallUs < 1e6, `seed ${seed}: nothing came for ${stallUs / 1e3} ms`);
+    checked.finish(60e6);
+  }
+});
+
 test('what is left of two paths carries what it can', () => {
   const pair = new LanePair({ seed: 1, paths: links([FAST, FAR]) });
   pair.server.keep = false;
