@@ -94,7 +94,7 @@ export const CODES = {
   too_many_lanes: fact(429, EXIT.failed, 'quota', false, 'Too many lanes are open'),
   policy_forbidden: fact(403, EXIT.failed, 'request', false, 'The server does not allow this policy'),
   // Bytes.
-  running_digest_early: fact(409, EXIT.failed, 'state', true, 'What comes before a block with a running digest is not there'),
+  running_digest_early: fact(409, EXIT.failed, 'checksum', true, 'What comes before a block with a running digest is not there'),
   block_mismatch: fact(422, EXIT.integrity, 'checksum', true, 'A block differs from its digest'),
   digest_mismatch: fact(422, EXIT.integrity, 'checksum', false, 'The file differs from its digest'),
   source_changed: fact(0, EXIT.failed, 'source-changed', false, 'The source changed while it was read'),

@@ -264,6 +264,19 @@ test('next door every block has a running digest; what arrives damaged is sent a
   assert.ok(summary.bytesSent < content.length + (5 << 20), `${summary.bytesSent} bytes were sent`);
 });
 
+test('a block whose running digest came before its turn is sent again', async () => {
+  const server = createEngineApi();
+  server.rttMs = 0.1;
+  const file = path.join(folder(), 'large');
+  const content = bytes(5_000_000);
+  fs.writeFileSync(file, content);
+  server.onCall = (name, count) => {
+    if (name === 'putBlocks' && count === 2) throw new HawserError('running_digest_early', 'Not yet.');
+  };
+  await runPut(server.api, [file], '/large', options({ chunkBytes: 1 << 20 }));
+  assert.deepEqual(await server.content('/large'), content);
+});
+
 test('a pause from elsewhere stops the bytes, a resume lets them go on, a cancel ends the put', async () => {
   for (const end of ['resume', 'cancel'] as const) {
     const server = createEngineApi();
