@@ -5,10 +5,10 @@ import { performance } from 'node:perf_hooks';
 import type { TLSSocket } from 'node:tls';
 import { connect as connectTls } from 'node:tls';
 import { HawserError } from '../core/errors.ts';
-import { firstOf } from './beside.ts';
 import type { Way } from './bound-socket.ts';
 import type { PathInfo } from './contract.ts';
 import { interrupted, isUnknownAuthority, networkFailure } from './failures.ts';
+import { hedged } from './hedged.ts';
 import type { LocalPath } from './local-paths.ts';
 import type { Trust } from './trust.ts';
 import { ALPN, fingerprintOf, serverName, withSystemStore } from './trust.ts';
@@ -63,10 +63,12 @@ export function createDialer({ host, port, where, trust: firstTrust, watchdog, f
     }
   }
 
+  /** A connection that is late gets others beside it. */
   function tryBeside(options: DialOptions): Promise<Socket> {
     const everyMs = Math.max(LATE_MS, LATE_ROUND_TRIPS * (connectMs ?? 0));
     const open = (signal: AbortSignal) => tryWays({ ...options, signal });
-    return firstOf(open, { everyMs, most: MOST_BESIDE, signal: options.signal });
+    const hedge = { everyMs, most: MOST_BESIDE, mayPass, again: false, signal: options.signal };
+    return hedged(open, hedge, (late) => void late.destroy());
   }
 
   /** Without a network to leave by, Node tries the host's addresses itself. */
@@ -202,6 +204,9 @@ function tlsInfo(socket: TLSSocket, known: string): NonNullable<PathInfo['tls']>
 
 const silent = (where: string, silentMs: number): string =>
   `${where} gave no sign for ${(silentMs / 1000).toFixed(1)} s while connecting.`;
+
+/** Silence that was long enough for the first is the end of all: those beside it have heard nothing either. */
+const mayPass = (error: unknown): boolean => error instanceof HawserError && error.facts.retry && error.code !== 'stalled';
 
 /** Node's default of a quarter of a second gives up on every address of a satellite link (600 ms and more). */
 const FAMILY_ATTEMPT_MS = 2500;

@@ -383,6 +383,14 @@ describe('failures', () => {
     assert.equal(error.code, 'stalled');
     assert.match(error.message, /while connecting/);
   });
+
+  it('are given up where nobody answers, though others are opened beside one that is late', async () => {
+    let connections = 0;
+    const port = await listen(createTcp(() => connections++));
+    const error = await refusalOf(open(`https://127.0.0.1:${port}`).request({ method: 'GET', target: '/', stallMs: 1500 }));
+    assert.equal(error.code, 'stalled');
+    assert.equal(connections, 2);
+  });
 });
 
 describe('giving up', () => {
