@@ -123,6 +123,14 @@ describe('calls', () => {
     assert.equal((await api.createUpload({ path: '/a', size: 10 })).resumed, true);
   });
 
+  it('digests of an upload may have to be computed first', async () => {
+    const { api, asked } = serving({ status: 202, body: { hashedBytes: 5, size: 50 } }, { body: UPLOAD });
+    const answer = await api.uploadDigests('u1');
+    assert.deepEqual([answer.done, asked[0]?.target], [false, '/base/api/v1/uploads/u1/blocks']);
+    const upload = await api.getUpload('u1');
+    assert.deepEqual([asked[1]?.target, upload.safe], ['/base/api/v1/uploads/u1', [[0, 4]]]);
+  });
+
   it('blocks go out as they are', async () => {
     const { api, asked } = serving({ body: { accepted: 5, safeBytes: 9 } });
     async function* body() {

@@ -103,6 +103,21 @@ describe('running digests', () => {
     await assert.rejects(engine.completeUpload(WRITER, second.id, request), refusal('digest_mismatch'));
   });
 
+  it('have those who ask wait while the blocks are read', async () => {
+    const gate = Promise.withResolvers<void>();
+    const engine = createEngine({ files: watchReads(() => gate.promise), meta: createMemoryMeta(), patienceMs: 1 });
+    const bytes = content(BLOCK);
+    const upload = await engine.createUpload(WRITER, { path: '/a', size: BLOCK });
+    await engine.receiveBlocks(WRITER, upload.id, upload.epoch, body(...runningFrames(bytes, upload)));
+    assert.deepEqual(await engine.uploadDigests(WRITER, upload.id), { done: false, hashedBytes: 0, size: BLOCK });
+    gate.resolve();
+    await turns();
+    const answer = await engine.uploadDigests(WRITER, upload.id);
+    assert.ok(answer.done);
+    assert.equal(Buffer.from(decodeDigestRecords(answer.value)[0]!.digests).toString('hex'), digestOf(bytes));
+    await engine.drain();
+  });
+
   it('leave no digest behind of what was overwritten while it was read', async () => {
     let afterRead = async (): Promise<void> => undefined;
     const engine = createEngine({ files: watchReads(() => afterRead()), meta: createMemoryMeta() });
