@@ -134,6 +134,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       health.stopping = true;
       stopSweeping();
       listener.stop();
+      lanes?.dropSilent();
       const ended = Promise.all([engine.drain(), requests.idle()]);
       await within(limits.closeMs, ended);
       await closeAll();

@@ -69,6 +69,8 @@ export interface Lanes {
   metrics(): string;
   /** Closes every lane of a token that was revoked. */
   cutOff(owner: string): void;
+  /** From now on a lane whose client does not answer is closed within a second or a few round trips: nothing is owed to it. */
+  dropSilent(): void;
   stop(): Promise<void>;
 }
 
@@ -115,6 +117,7 @@ export function createLanes(settings: LaneSettings): Lanes {
   let opened = 0;
   let listening: Promise<LaneListener> | null = null;
   let listener: LaneListener | null = null;
+  let dropping: NodeJS.Timeout | undefined;
 
   async function listen(): Promise<LaneListener> {
     if (listener?.dead) listening = listener = null;
@@ -150,9 +153,9 @@ export function createLanes(settings: LaneSettings): Lanes {
     open.delete(id);
   }
 
-  function remove(id: string): void {
+  function remove(id: string, reason?: string): void {
     forget(id);
-    listener?.remove(id);
+    listener?.remove(id, reason);
   }
 
   /** Clients that were killed leave lanes behind, and hellos that are sent again by others do: their places are taken back when somebody needs them. */
@@ -264,7 +267,21 @@ export function createLanes(settings: LaneSettings): Lanes {
     cutOff(owner) {
       for (const [id, lane] of open) if (lane.owner === owner) remove(id);
     },
+    dropSilent() {
+      const askedMs = performance.now();
+      const look = (): void => {
+        // A lane at rest may have been silent for long before it is asked.
+        const sinceMs = performance.now() - askedMs;
+        for (const [id, { link }] of open) {
+          if (Math.min(link.silentMs, sinceMs) > answerMs(link)) remove(id, 'the server is stopping');
+          else link.ping();
+        }
+      };
+      look();
+      dropping ??= setInterval(look, ASK_EVERY_MS);
+    },
     async stop() {
+      clearInterval(dropping);
       await (await listening?.catch(() => null))?.close();
     },
   };
@@ -279,6 +296,12 @@ function hintOf({ policy, received }: LaneRequest, mostBytesPerSecond = Number.P
   return { cachedBytesPerSecond: Math.min(received.bytesPerSecond, mostBytesPerSecond), cachedRttMs: received.rttUs / 1000 };
 }
 
+/** Somebody who is there has answered by then, unless several packets were lost each way. */
+function answerMs(link: LaneLink): number {
+  const rttsUs = link.stats()?.paths.map(({ rttUs }) => rttUs) ?? [];
+  return ANSWER_MS + 4 * (Math.max(0, ...rttsUs) / 1000);
+}
+
 /** A time as part of a file's name, which may have no colon everywhere. */
 const fileTime = (ms: number): string => new Date(ms).toISOString().replaceAll(':', '-');
 
@@ -286,6 +309,8 @@ const fileTime = (ms: number): string => new Date(ms).toISOString().replaceAll('
 const SILENT_MS = 35_000;
 /** Of a lane that was never used. Whoever asked for it over a bad link has begun by then. */
 const UNUSED_MS = 5_000;
+const ANSWER_MS = 1_000;
+const ASK_EVERY_MS = 250;
 
 /** UDP ports are bound to addresses; "localhost" is a name. */
 async function addressOf(host: string): Promise<string> {

@@ -17,7 +17,7 @@ export interface World {
   /** A relay in front of the server. */
   relay(server: Server): Promise<Relay>;
   /** Starts `hawser ARGS` for that server. */
-  hawser(server: Server, args: readonly string[], options?: RunOptions): Run;
+  hawser(server: Address, args: readonly string[], options?: RunOptions): Run;
   /** The same, awaited: stdout and stderr of a run that must end with `exit` (default 0). */
   expect(server: Server, args: readonly string[], options?: RunOptions & { exit?: number }): Promise<Ended>;
   /** A client in this process: its API, for looking and for steering. */
@@ -33,12 +33,16 @@ export interface ServerOptions {
   readonly args?: readonly string[];
 }
 
-export interface Server {
-  readonly dir: string;
+/** What a client has to know of a server. */
+export interface Address {
   readonly port: number;
   readonly http: boolean;
   readonly token: string;
   readonly fingerprint: string | null;
+}
+
+export interface Server extends Address {
+  readonly dir: string;
   readonly run: Run;
   /** Ends the process with the signal. */
   kill(signal?: NodeJS.Signals): Promise<Ended>;
@@ -106,7 +110,7 @@ export function openWorld(context: TestContext): World {
     mkdirSync(path, { recursive: true });
     return path;
   };
-  const environment = (server: Server, options: RunOptions): Record<string, string> => ({
+  const environment = (server: Address, options: RunOptions): Record<string, string> => ({
     HOME: home(options.machine),
     HAWSER_URL: `${server.http ? 'http' : 'https'}://127.0.0.1:${options.via?.port ?? server.port}`,
     HAWSER_TOKEN: server.token,
