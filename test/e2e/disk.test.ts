@@ -103,6 +103,8 @@ describe('disks', { concurrency: 2 }, () => {
     ] as const) {
       const full = await world.expect(server, ['get', '--json', source, join(here, target)], { exit: 6 });
       assertFull(full, 'local_no_space');
+      assert.match(full.stdout.toString(), /MiB are still to come, and there are \d.* MiB of free space for them in \\"\/.*here/);
+      assert.deepEqual(fs.readdirSync(here), target === '' ? ['film', 'tree'] : [], 'nothing was fetched');
       if (target !== '') assert.equal(fs.existsSync(join(here, target)), false);
       execFileSync('mount', ['-o', 'remount,size=64m', here]);
       await world.expect(server, ['get', source, join(here, target)]);

@@ -5,6 +5,7 @@
  * up to a quarter of a microsecond. Times that differ by no more than a microsecond are therefore taken as equal.
  */
 import { type BigIntStats, closeSync, constants, fchmodSync, lstatSync, openSync } from 'node:fs';
+import type { Overwrite } from '../../store/files/contract.ts';
 import { setTimesExactly } from '../../store/files/native.ts';
 import { localError } from './local-error.ts';
 import type { LocalPath } from './local-path.ts';
@@ -40,6 +41,15 @@ export function lookAt(path: LocalPath): BigIntStats | null {
   } catch (error) {
     throw localError(error, path, 'be looked at');
   }
+}
+
+/** Says of a file that is here with this time that the user does not want it replaced. */
+export type Kept = (mtimeNs: bigint, remote: { readonly mtimeNs: bigint }) => boolean;
+
+export function keptBy(overwrite: Overwrite | undefined): Kept {
+  if (overwrite === 'never') return () => true;
+  if (overwrite === 'newer') return (here, { mtimeNs }) => mtimeNs <= here || sameTime(mtimeNs, here);
+  return () => false;
 }
 
 export function sameTime(a: bigint, b: bigint): boolean {

@@ -6,13 +6,14 @@ import type { BigIntStats } from 'node:fs';
 import { HawserError } from '../../core/errors.ts';
 import type { FileInfo } from '../../engine/contract.ts';
 import { createPool, type Pool } from '../slots.ts';
-import { contentKey, lookAt, sameTime, setFolderAttributes } from './attributes.ts';
+import { contentKey, type Kept, keptBy, lookAt, sameTime, setFolderAttributes } from './attributes.ts';
 import type { Target } from './destination.ts';
 import { createFolders, type Folders } from './folders.ts';
 import { type FetchItem, fetchLarge } from './large.ts';
 import { checkLinkTarget, placeLink } from './link.ts';
 import { createLocalTree, type LocalTree } from './local-tree.ts';
 import { syncFolder } from './put-in-place.ts';
+import { checkRoom } from './room.ts';
 import { isAboutOneFile, type Session } from './session.ts';
 import { fetchPack } from './small.ts';
 import { type Found, walk } from './walk.ts';
@@ -21,7 +22,14 @@ import { type Found, walk } from './walk.ts';
 export async function fetchTargets(session: Session, targets: readonly Target[]): Promise<void> {
   const packs = createPool(() => session.flow.packs);
   const large = createPool(() => MAX_LARGE_FILES);
+  const isKept = keptBy(session.options.overwrite);
   try {
+    for (const [trunk, files] of Map.groupBy(targets, (target) => target.trunk))
+      checkRoom(
+        trunk,
+        files.map(({ source, names }) => ({ info: source.info, names })),
+        isKept,
+      );
     for (const target of targets) await fetchTarget(session, target, packs, large);
     session.meter.totalsKnown();
   } catch (error) {
@@ -39,12 +47,19 @@ async function fetchTarget(session: Session, target: Target, packs: Pool, large:
   const tree = createLocalTree(target.trunk, preserve ? 0o700 : 0o777);
   const folders = createFolders();
   const batch = createBatch(session, packs);
-  const context: Context = { session, tree, folders, batch, large, base: names };
+  const isKept = keptBy(session.options.overwrite);
+  const context: Context = { session, tree, folders, batch, large, base: names, isKept };
   if (source.info.kind === 'file') {
     await take(context, { path: source.path, names: [], info: source.info, target: null });
   } else if (source.info.kind === 'folder') {
     if (names.length > 0) takeFolder(context, { path: source.path, names: [], info: source.info, target: null }, names);
-    for await (const found of walk(session, source.path)) {
+    const handlePage = (page: readonly Found[]) =>
+      checkRoom(
+        target.trunk,
+        page.map((found) => ({ info: found.info, names: [...names, ...found.names] })),
+        isKept,
+      );
+    for await (const found of walk(session, source.path, handlePage)) {
       session.throwIfEnded();
       await take(context, found);
     }
@@ -63,6 +78,7 @@ interface Context {
   readonly large: Pool;
   /** Local names of the source itself. */
   readonly base: readonly string[];
+  readonly isKept: Kept;
 }
 
 /** One thing that was found. Resolves when there is room for the next. */
@@ -95,12 +111,12 @@ function takeFolder({ session, tree, folders }: Context, found: Found, names: re
   });
 }
 
-function takeLink({ session, tree, base }: Context, found: Found, names: readonly string[]): void {
+function takeLink({ session, tree, base, isKept }: Context, found: Found, names: readonly string[]): void {
   const target = found.target ?? '';
   checkLinkTarget(target, names.length - 1 - base.length, found.path);
   const place = tree.fileAt(names);
   const there = lookAt(place.path);
-  if (there && isKept(session, there.mtimeNs, found.info)) {
+  if (there && isKept(there.mtimeNs, found.info)) {
     session.fileSkipped(found.path, 0, null);
     return;
   }
@@ -110,7 +126,7 @@ function takeLink({ session, tree, base }: Context, found: Found, names: readonl
 }
 
 /** True when `settled` will be called later. */
-async function takeFile({ session, batch, large }: Context, item: FetchItem, settled: () => void): Promise<boolean> {
+async function takeFile({ session, batch, large, isKept }: Context, item: FetchItem, settled: () => void): Promise<boolean> {
   const there = lookAt(item.place.path);
   if (there?.isDirectory()) {
     throw new HawserError(
@@ -121,7 +137,7 @@ async function takeFile({ session, batch, large }: Context, item: FetchItem, set
       },
     );
   }
-  if (there && (isKept(session, there.mtimeNs, item.info) || (there.isFile() && (await isSame(session, there, item.info))))) {
+  if (there && (isKept(there.mtimeNs, item.info) || (there.isFile() && (await isSame(session, there, item.info))))) {
     session.fileSkipped(item.path, item.info.size, item.info.digest);
     return false;
   }
@@ -140,12 +156,6 @@ async function takeFile({ session, batch, large }: Context, item: FetchItem, set
     });
   }
   return true;
-}
-
-/** What the user does not want replaced. */
-function isKept(session: Session, mtimeNs: bigint, info: FileInfo): boolean {
-  if (session.options.overwrite === 'never') return true;
-  return session.options.overwrite === 'newer' && (info.mtimeNs <= mtimeNs || sameTime(info.mtimeNs, mtimeNs));
 }
 
 /** By size and time, as rsync does, and by digest where both sides know it without reading the file. */

@@ -15,8 +15,15 @@ export interface Found {
   readonly target: string | null;
 }
 
-/** All below the folder `root`, folders before what is in them; the folder itself is not given. */
-export async function* walk(session: Session, root: string): AsyncGenerator<Found, void, undefined> {
+/**
+ * All below the folder `root`, folders before what is in them; the folder itself is not given. What will come together is told to
+ * `onPage` first.
+ */
+export async function* walk(
+  session: Session,
+  root: string,
+  onPage: (page: readonly Found[]) => void,
+): AsyncGenerator<Found, void, undefined> {
   const exclude = compileExclude(session.options.exclude ?? []);
   yield* walkFolder(session, root, [], 0);
 
@@ -26,19 +33,14 @@ export async function* walk(session: Session, root: string): AsyncGenerator<Foun
     above: readonly string[],
     linksFollowed: number,
   ): AsyncGenerator<Found, void, undefined> {
-    for await (const listed of pages(owner, folder)) {
-      const path = parsePath(listed.path);
-      if (path === folder || !isWithin(path, folder)) {
-        throw new HawserError('protocol_error', `The server listed "${listed.path}" in "${folder}", where it cannot be.`, {
-          value: path,
-        });
+    for await (const entries of pages(owner, folder)) {
+      const page = entries.map((listed) => place(listed, folder, above));
+      const wanted = exclude ? page.filter(({ names, info }) => !isExcluded(names, info.kind === 'folder')) : page;
+      onPage(wanted);
+      for (const found of wanted) {
+        if (found.info.kind !== 'link' || owner.options.follow !== true) yield found;
+        else yield* follow(owner, found.path, found.names, linksFollowed);
       }
-      const below = path.slice(folder === '/' ? 1 : folder.length + 1).split('/');
-      const names = [...above, ...below];
-      if (exclude && isExcluded(names, listed.kind === 'folder')) continue;
-      if (listed.kind !== 'link') yield { path, names, info: listed, target: null };
-      else if (owner.options.follow !== true) yield { path, names, info: listed, target: listed.target ?? '' };
-      else yield* follow(owner, path, names, linksFollowed);
     }
   }
 
@@ -46,7 +48,9 @@ export async function* walk(session: Session, root: string): AsyncGenerator<Foun
     try {
       const info = await owner.call((signal) => owner.api.stat(path, { follow: true, signal }));
       if (info.kind === 'link') throw new HawserError('not_found', `The link "${path}" leads nowhere.`, { value: path });
-      yield { path, names, info, target: null };
+      const found = { path, names, info, target: null };
+      onPage([found]);
+      yield found;
       if (info.kind !== 'folder') return;
       if (linksFollowed >= MAX_LINKS_FOLLOWED) {
         throw new HawserError('path_invalid', `"${path}" lies behind ${linksFollowed} links, most likely in a circle.`, {
@@ -69,8 +73,19 @@ export async function* walk(session: Session, root: string): AsyncGenerator<Foun
   }
 }
 
+function place(info: FileInfo, folder: string, above: readonly string[]): Found {
+  const path = parsePath(info.path);
+  if (path === folder || !isWithin(path, folder)) {
+    throw new HawserError('protocol_error', `The server listed "${info.path}" in "${folder}", where it cannot be.`, {
+      value: path,
+    });
+  }
+  const below = path.slice(folder === '/' ? 1 : folder.length + 1).split('/');
+  return { path, names: [...above, ...below], info, target: info.kind === 'link' ? (info.target ?? '') : null };
+}
+
 /** The next page is asked for while this one is dealt with. */
-async function* pages(session: Session, folder: string): AsyncGenerator<FileInfo, void, undefined> {
+async function* pages(session: Session, folder: string): AsyncGenerator<readonly FileInfo[], void, undefined> {
   const ask = (after: string | null) => {
     const query = { recursive: true, limit: PAGE_ENTRIES, ...(after !== null && { after }) };
     const page = session.call((signal) => session.api.listPage(folder, query, { signal }));
@@ -88,7 +103,7 @@ async function* pages(session: Session, folder: string): AsyncGenerator<FileInfo
     }
     after = next;
     page = next === null ? null : ask(next);
-    yield* entries;
+    yield entries;
   }
 }
 
