@@ -1,9 +1,7 @@
 /**
  * The HTTP API as a fastify instance that does not listen: src/server/listen.ts does. Hooks say who may ask and what becomes of
- * errors; each file in routes/ is one resource; every route carries its schemas, from which /api/v1/openapi.json is made.
+ * errors; each file in routes/ is one resource; every route carries its schemas, from which openapi.ts makes /api/v1/openapi.json.
  */
-import swagger from '@fastify/swagger';
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyReply, type FastifyRequest, type FastifyServerOptions, LogController } from 'fastify';
 import { HawserError } from '../core/errors.ts';
 import type { Role } from '../store/meta/contract.ts';
@@ -12,7 +10,8 @@ import { createInFlightRequests } from './in-flight-requests.ts';
 import { parseJson } from './json-body.ts';
 import type { Lanes } from './lanes.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
-import { PROBLEM_TYPE, problemOf } from './problems.ts';
+import { createOpenApi } from './openapi.ts';
+import { problemOf } from './problems.ts';
 import { answerEarly, bodyIsOpen } from './refuse.ts';
 import { readWhole, requestBody } from './request-body.ts';
 import type { App, RouteContext } from './route-context.ts';
@@ -25,11 +24,11 @@ import { serverRoutes } from './routes/server.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { transferRoutes } from './routes/transfers.ts';
 import { uploadRoutes } from './routes/uploads.ts';
-import { Problem } from './schemas.ts';
+import type { SchemaTypes } from './schema-types.ts';
 import { parseQuery, routableUrl } from './url-paths.ts';
 import { compileValidator } from './validation.ts';
 
-export interface AppOptions extends Omit<RouteContext, 'limits' | 'requests' | 'lanes'> {
+export interface AppOptions extends Omit<RouteContext, 'limits' | 'requests' | 'openapi' | 'lanes'> {
   readonly limits?: Partial<Limits>;
   /** Default: none are offered. */
   readonly lanes?: Lanes | null;
@@ -60,7 +59,7 @@ export async function createApp(options: AppOptions): Promise<BuiltApp> {
     return503OnClosing: false,
     routerOptions: { querystringParser: parseQuery, maxParamLength: 256 },
     schemaController: { compilersFactory: COMPILERS },
-  }).withTypeProvider<TypeBoxTypeProvider>();
+  }).withTypeProvider<SchemaTypes>();
 
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', async (request: FastifyRequest) => {
@@ -72,30 +71,15 @@ export async function createApp(options: AppOptions): Promise<BuiltApp> {
   });
   addHooks(app, options, limits, requests);
   const routes: { method: string; url: string; needs: Role | null }[] = [];
-  app.addHook('onRoute', ({ url, method, config }) => {
+  const openapi = createOpenApi(options.version);
+  app.addHook('onRoute', (route) => {
+    const { url, method, config } = route;
     for (const one of [method].flat()) routes.push({ method: one, url, needs: config?.needs ?? null });
+    openapi.addRoute(route);
   });
   addErrors(app, limits, routes);
 
-  await app.register(swagger, {
-    stripBasePath: false,
-    exposeHeadRoutes: true,
-    openapi: {
-      openapi: '3.1.0',
-      info: { title: 'Hawser', version: options.version, license: { name: 'Apache-2.0' } },
-      // Relative to this page, so that it holds behind any proxy prefix.
-      servers: [{ url: '../../' }],
-      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
-    },
-    transform: ({ schema, url, route }) => ({
-      url: url.replace(/\*$/, ':path'),
-      schema: { ...schema, ...pageParams(schema?.params), ...(route.config?.needs ? { security: [{ token: [] }] } : {}) },
-    }),
-  });
-  app.addHook('onRoute', (route) => {
-    route.schema = { ...route.schema, response: { ...(route.schema?.response as object), default: PROBLEM_ANSWER } };
-  });
-  const context: RouteContext = { ...options, limits, requests, lanes: options.lanes ?? null };
+  const context: RouteContext = { ...options, limits, requests, openapi, lanes: options.lanes ?? null };
   for (const add of [
     serverRoutes,
     transferRoutes,
@@ -237,14 +221,6 @@ function sameRoute(pattern: string, path: string): boolean {
   return wanted.length === given.length && wanted.every((part, i) => part === '*' || part.startsWith(':') || part === given[i]);
 }
 
-/** The page names the wildcard. */
-function pageParams(params: unknown): object {
-  const properties = (params as { properties?: Record<string, unknown> } | undefined)?.properties;
-  if (!properties || !('*' in properties)) return {};
-  return { params: { type: 'object', required: ['path'], properties: { path: properties['*'] } } };
-}
-
-const PROBLEM_ANSWER = { description: 'What went wrong.', content: { [PROBLEM_TYPE]: { schema: Problem } } };
 /** As an option: fastify loads compilers of its own, 3 MB and 100 modules, wherever they are only set afterwards. */
 const COMPILERS = {
   // Its types know the schemas of its own compiler alone.

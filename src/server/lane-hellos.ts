@@ -1,6 +1,4 @@
 /** Answers to hellos: whoever has a ticket gets a lane without a word over TCP, and everybody else gets no answer at all. */
-import type { Static } from 'typebox';
-import { Check } from 'typebox/value';
 import { HawserError } from '../core/errors.ts';
 import type { LanePolicy } from '../core/lane/contract.ts';
 import type { Principal } from '../engine/contract.ts';
@@ -8,6 +6,8 @@ import { attemptOf, createWelcome, type HelloFrame, readHello, readHelloFrame, s
 import type { HelloSender } from '../transport/lane/listen.ts';
 import { type LaneTickets, ticketForm } from './lane-tickets.ts';
 import type { LaneGrant, LaneRequest } from './lanes.ts';
+import { compileGuard } from './schema-check.ts';
+import type { Static } from './schema-types.ts';
 import { LaneHello } from './schemas.ts';
 
 /** What a hello and its welcome agreed upon. */
@@ -41,8 +41,7 @@ export function createHelloAnswers(context: {
     if (!principal) return null;
     const welcome = createWelcome(frame, ticket.secret);
     try {
-      if (!Check(LaneHello, asked))
-        throw new HawserError('request_invalid', 'The hello asks for something that is unknown here.');
+      if (!isHello(asked)) throw new HawserError('request_invalid', 'The hello asks for something that is unknown here.');
       const request = laneRequest(asked, welcome.clientRandom);
       const { id, suite, policy, paths, ticket: next } = await open(principal, request, { secret: welcome.laneSecret, from });
       return welcome.seal({ id, suite, policy: policy.kind, paths, ticket: ticketForm(next) });
@@ -92,6 +91,7 @@ function policyOf(kind: LanePolicy['kind'], bytesPerSecond: number | undefined):
   return { kind, bytesPerSecond };
 }
 
+const isHello = compileGuard(LaneHello);
 const REMEMBERED_MS = 30_000;
 const MOST_GIVEN = 256;
 const MOST_REPEATED = 64;

@@ -1,6 +1,5 @@
 /** What every route file gets, and what a route says about itself. */
 
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type {
   FastifyBaseLogger,
   FastifyInstance,
@@ -14,13 +13,15 @@ import type { Auth } from './auth.ts';
 import type { InFlightRequests } from './in-flight-requests.ts';
 import type { Lanes } from './lanes.ts';
 import type { Limits } from './limits.ts';
+import type { OpenApi } from './openapi.ts';
+import type { SchemaTypes } from './schema-types.ts';
 
 export type App = FastifyInstance<
   RawServerDefault,
   RawRequestDefaultExpression<RawServerDefault>,
   RawReplyDefaultExpression<RawServerDefault>,
   FastifyBaseLogger,
-  TypeBoxTypeProvider
+  SchemaTypes
 >;
 
 export interface RouteContext {
@@ -31,6 +32,7 @@ export interface RouteContext {
   /** Set once the server is on its way out. */
   readonly health: { stopping: boolean };
   readonly requests: InFlightRequests;
+  readonly openapi: Pick<OpenApi, 'page'>;
   /** Null: no UDP port. */
   readonly lanes: Lanes | null;
   readonly now: () => number;

@@ -2,11 +2,11 @@
  * The wire forms of docs/protocol/http.md as schemas: what comes in is checked against them, and the OpenAPI page is made of
  * them. Requests are strict (an unknown field is refused, because it is likely a misspelt one); answers may grow.
  */
-import { type TSchema, Type } from 'typebox';
+import { type Schema, Type } from './schema-types.ts';
 
-const strict = { additionalProperties: false };
-const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-const oneOf = <const T extends string[]>(...values: T) => Type.Unsafe<T[number]>(Type.Enum(values));
+const strict = { additionalProperties: false } as const;
+const nullable = <S extends Schema>(schema: S) => Type.Union([schema, Type.Null()]);
+const oneOf = <const T extends string[]>(...values: T) => Type.Enum(values);
 
 export const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const Time = Type.String({ description: 'RFC 3339, UTC, milliseconds.' });

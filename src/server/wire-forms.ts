@@ -1,8 +1,8 @@
 /** What the engine says, in the JSON of docs/protocol/http.md, and the few strings that come back as more than strings. */
-import type { Static } from 'typebox';
 import { HawserError } from '../core/errors.ts';
 import type { FileInfo, UploadStatus } from '../engine/contract.ts';
 import type { TokenRecord, TransferRecord } from '../store/meta/contract.ts';
+import type { Static } from './schema-types.ts';
 import type { EntryAnswer, TokenAnswer, TransferAnswer, UploadAnswer } from './schemas.ts';
 
 export function entryForm(info: FileInfo): Static<typeof EntryAnswer> {

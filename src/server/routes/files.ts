@@ -1,6 +1,5 @@
 /** File contents: GET and HEAD with conditions and ranges, as bytes or as block frames; PUT, the plain way. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Static } from 'typebox';
 import { HawserError } from '../../core/errors.ts';
 import { MAX_BLOCK_BYTES, MIN_BLOCK_BYTES } from '../../core/transfer/block-size.ts';
 import { BLOCK_HEADER_BYTES } from '../../core/wire/block-frames.ts';
@@ -9,6 +8,7 @@ import { etagMatches, judge, type Verdict } from '../conditional.ts';
 import { digestHeaders, expectedDigests } from '../digest-fields.ts';
 import { requestBody } from '../request-body.ts';
 import type { App, RouteContext } from '../route-context.ts';
+import type { Static } from '../schema-types.ts';
 import { bytesOf, Empty, EntryAnswer, FilePutQuery, FileQuery, PathParams } from '../schemas.ts';
 import { sendPieces } from '../send-body.ts';
 import { remotePath } from '../url-paths.ts';

@@ -1,11 +1,11 @@
 /** What the server says of itself: capabilities, health, who the caller is, and the OpenAPI page. */
-import { Type } from 'typebox';
 import { MAX_BLOCK_BYTES, MAX_CHUNK_BYTES, MIN_BLOCK_BYTES } from '../../core/transfer/block-size.ts';
 import { PACK_ENTRIES, SMALL_FILE_BYTES } from '../../engine/packs.ts';
 import type { App, RouteContext } from '../route-context.ts';
+import { Type } from '../schema-types.ts';
 import { CapabilitiesAnswer, HealthAnswer, NoQuery, WhoamiAnswer } from '../schemas.ts';
 
-export function serverRoutes(app: App, { version, health, now, lanes }: RouteContext): void {
+export function serverRoutes(app: App, { version, health, now, lanes, openapi }: RouteContext): void {
   const tags = ['server'];
   const open = { needs: null };
 
@@ -56,7 +56,7 @@ export function serverRoutes(app: App, { version, health, now, lanes }: RouteCon
   app.get(
     '/api/v1/openapi.json',
     { config: open, schema: { tags, summary: 'This page', querystring: NoQuery, response: { 200: Type.Unknown() } } },
-    async () => app.swagger(),
+    async () => await openapi.page(),
   );
 
   const answer = () => ({ status: health.stopping ? ('stopping' as const) : ('ready' as const), version });
