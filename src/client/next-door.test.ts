@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { TransferOptions } from './contract.ts';
 import { createFlow as createGetFlow } from './get/flow.ts';
+import type { FlowPath } from './lane-flow.ts';
 import { createFlow as createPutFlow } from './put/flow.ts';
 
 for (const [name, createFlow] of [
@@ -26,6 +27,22 @@ for (const [name, createFlow] of [
     });
   });
 }
+
+describe('what a put hands over at once', () => {
+  const far = { rttMs: 20 };
+  const lane = { ...far, lane: { paths: [] } as unknown as NonNullable<FlowPath['lane']> };
+
+  it('fills memory of a lane, however small the requests are', () => {
+    for (const chunkBytes of [undefined, 65_536]) {
+      const flow = createPutFlow(chunkBytes === undefined ? {} : { chunkBytes }, () => lane);
+      assert.equal(flow.sliceBytes, 256 * 1024);
+    }
+  });
+
+  it('is a part of a request over HTTPS', () => {
+    assert.equal(createPutFlow({ chunkBytes: 262_144 }, () => far).sliceBytes, 65_536);
+  });
+});
 
 describe('the next run of a get', () => {
   const overlap = (rttMs: number, options: TransferOptions = {}) => createGetFlow(options, () => ({ rttMs })).overlapBytes;

@@ -8,6 +8,8 @@ import { isNextDoor } from '../next-door.ts';
 export interface Flow {
   readonly streams: number;
   readonly chunkBytes: number;
+  /** Longest piece of a request that is handed to the transport at once. */
+  readonly sliceBytes: number;
   /** Most requests at once, with those that have sent all and wait for the answer. */
   readonly requests: number;
   /** Requests in flight with many small files in each. */
@@ -37,6 +39,10 @@ export function createFlow(options: TransferOptions, path: () => FlowPath): Flow
       const { lane } = path();
       return options.chunkBytes === undefined && lane ? spread(laneChunkBytes(lane)) : adaptive.chunkBytes;
     },
+    get sliceBytes() {
+      // A lane takes memory of this size, and sends one stream after another. Over HTTPS many share a link that may be slow.
+      return path().lane ? MOST_SLICE_BYTES : Math.min(MOST_SLICE_BYTES, adaptive.chunkBytes / 4);
+    },
     packs: Math.min(MAX_PACKS, options.parallel ?? MAX_PACKS),
     handleSent(bytes, startedMs) {
       const rtt = rttMs();
@@ -49,6 +55,7 @@ export function createFlow(options: TransferOptions, path: () => FlowPath): Flow
   };
 }
 
+export const MOST_SLICE_BYTES = 256 * 1024;
 const MAX_STREAMS = 16;
 /** One travels while the server stores another, and a third waits; each holds its memory. */
 const MAX_PACKS = 3;

@@ -168,6 +168,28 @@ for (const blockBytes of [65536, 1 << 20, 4 << 20]) {
   });
 }
 
+test('a body that waits for its turn holds one piece: the next is read when half of it has left', async () => {
+  const source = openSourceFile(file, false);
+  const buffers = createBufferPool(PIECE_BUFFER_BYTES, 4);
+  let taken = 0;
+  const take = () => {
+    taken++;
+    return buffers.take();
+  };
+  const pool = { take, give: buffers.give };
+  const nobody = { handleData: () => undefined, handleRead: () => undefined, runningDigest: () => null };
+  const pace = { leaving: () => undefined, sliceBytes: () => 262144 };
+  const frames = readFrames({ source, size: content.length, blockBytes: 262144, pool, frontier: nobody, pace }, 0, 36);
+  const seen: number[] = [];
+  for (let slice = 0; slice < 6; slice++) {
+    await frames.next();
+    seen.push(taken);
+  }
+  assert.deepEqual(seen, [1, 1, 2, 2, 2, 2]);
+  await frames.return(undefined);
+  source.close();
+});
+
 test('a body that is dropped half-way gives its buffers back', async () => {
   const { source, frontier, blocks, read, check } = setup({ blockBytes: 262144 });
   for (let i = 0; i < 10; i++) {

@@ -35,7 +35,10 @@ interface Piece {
   readonly contentBytes: number;
 }
 
-/** Gives each buffer back when its last slice has left. */
+/**
+ * Gives each buffer back when its last slice has left. The next piece is read when half of this one is gone: a stream that waits for
+ * its turn holds one, not two.
+ */
 async function* sliced(options: FramesOptions, pieces: Pieces): AsyncGenerator<Uint8Array, void, undefined> {
   let ahead: Promise<Piece | null> | null = pieces();
   try {
@@ -43,11 +46,17 @@ async function* sliced(options: FramesOptions, pieces: Pieces): AsyncGenerator<U
       const piece: Piece | null = await ahead;
       ahead = null;
       if (!piece) return;
-      ahead = pieces();
-      // Until it is asked for, a failure to read ahead is nobody's.
-      ahead.catch(() => undefined);
+      let left = piece.bytes.length;
       try {
-        yield* paced(options.pace, piece.bytes, piece.contentBytes);
+        for await (const slice of paced(options.pace, piece.bytes, piece.contentBytes)) {
+          left -= slice.length;
+          if (ahead === null && 2 * left < piece.bytes.length) {
+            ahead = pieces();
+            // Until it is asked for, a failure to read ahead is nobody's.
+            ahead.catch(() => undefined);
+          }
+          yield slice;
+        }
       } finally {
         options.pool.give(piece.buffer);
       }

@@ -9,6 +9,7 @@ import { randomId } from '../../engine/clock.ts';
 import type { Api } from '../api-contract.ts';
 import type { TransferOptions } from '../contract.ts';
 import { createBufferPool } from './buffers.ts';
+import { MOST_SLICE_BYTES } from './flow.ts';
 import { framesLength, readFrames } from './frames.ts';
 import { openSourceFile, PIECE_BUFFER_BYTES, PIECE_BYTES } from './source-file.ts';
 import type { Source } from './sources.ts';
@@ -101,7 +102,7 @@ async function* untilSent(
 
 /** Whoever computes the digest of the file reads these blocks again, from the page cache. */
 const NOBODY = { handleData: () => undefined, handleRead: () => undefined, runningDigest: () => null };
-const UNPACED = { leaving: () => undefined, sliceBytes: () => 64 * 1024 };
+const UNPACED = { leaving: () => undefined, sliceBytes: () => MOST_SLICE_BYTES };
 const FIRST_EPOCH = 1;
 const FAR_MS = 5;
 const LARGE_BYTES = 16 * 1024 * 1024;

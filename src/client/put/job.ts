@@ -108,7 +108,7 @@ export function createJob(
   transfer: string,
   options: TransferOptions,
   stop: Stop,
-  flow: { readonly streams: number; readonly chunkBytes: number },
+  flow: { readonly streams: number; readonly chunkBytes: number; readonly sliceBytes: number },
   single: boolean,
 ): Job {
   const retry = { ...stop.retry, whilePaused: createPauseGate(api, transfer, stop.retry) };
@@ -150,8 +150,7 @@ export function createJob(
       const waitMs = bucket?.take(performance.now(), bytes) ?? 0;
       return waitMs >= MIN_WAIT_MS ? sleepMs(waitMs, signal) : undefined;
     },
-    sliceBytes: () =>
-      Math.max(SHORTEST_SLICE_BYTES, Math.min(LONGEST_SLICE_BYTES, flow.chunkBytes / 4, (rate ?? Infinity) / 20)) | 0,
+    sliceBytes: () => Math.max(SHORTEST_SLICE_BYTES, Math.min(flow.sliceBytes, (rate ?? Infinity) / 20)) | 0,
     notice: (code, message) => options.onEvent?.({ type: 'notice', code, message }),
     stop: stop.stop,
     throwIfStopped,
@@ -236,6 +235,5 @@ const ONE_FILE_CODES = new Set(['io_error', 'internal', 'upload_incomplete']);
 /** Shorter waits cost more in timers than they are worth: the debt stays, and is waited for with the next. */
 const MIN_WAIT_MS = 4;
 const SHORTEST_SLICE_BYTES = 16 * 1024;
-const LONGEST_SLICE_BYTES = 256 * 1024;
 /** Of each failed file there is an event; the list in the summary is bounded. */
 const MAX_FAILURES = 10_000;
