@@ -32,6 +32,7 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
     loss.learnPassed(m.loss, m.packets);
     state.rate = Math.min(rate * interval.gain, e.throughput * 1.02);
     state.holdExponent = 0;
+    state.repeats = 0;
     if (state.mode !== 'ramp') state.trainGain = Math.min(maxTrainGain(state), 1 + (interval.gain - 1) * 2);
     // In a shallow buffer a train proves little, and a ladder of them ends in losses.
     if (state.shallow && state.mode !== 'ramp') {
@@ -41,9 +42,12 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
     }
     return { plan: TRAIN, verdict: 'pass' };
   }
-  // All of it came as fast as it went, but for a run or two: a burst of losses, of which the next train will tell more.
-  const isBurst = m.runs < 3 && e.throughput >= rate * (1 + 0.7 * step) && e.queueUs < e.targetUs;
-  if (state.mode === 'ramp' && isBurst && m.loss > 0.5) return { plan: TRAIN, verdict: 'burst' };
+  // All of it came as fast as it went, but for long runs of losses: a burst, of which the next train will tell more.
+  const isBurst = m.lost >= BURST_PACKETS * m.runs && m.throughput >= rate * (1 + 0.7 * step) && e.queueUs < e.targetUs;
+  if (state.mode === 'ramp' && isBurst && state.repeats < MOST_REPEATS) {
+    state.repeats++;
+    return { plan: TRAIN, verdict: 'burst' };
+  }
   // Of losses of which nothing is known while there is a queue, what comes next says more: the queue may be this train's own.
   if (!loss.known && e.queueUs < e.targetUs / 2) loss.learnPassed(m.loss, m.packets);
   const unsure = !loss.known && m.loss > 0.02;
@@ -358,6 +362,9 @@ function cycleUs(state: RateState, e: Evidence): Us {
 }
 
 const CRUISE_GAIN = 1.25;
+/** Mean run of losses in a train that a full queue or a policer would have cut into shorter ones. */
+const BURST_PACKETS = 4;
+const MOST_REPEATS = 2;
 const CHECK_GAIN = 0.4;
 export const REFILL_GAIN = 1.5;
 const RESUME_US = 12_000;

@@ -40,8 +40,8 @@ export class LossBaseline {
   /** Standard deviation of the difference between the baseline and the loss measured over so many packets. */
   sigma(packets: number): number {
     const learned = this.#learned;
-    // Of few packets none may be lost by chance: as if one more had been.
-    const p = Math.max((this.rate * learned + 1) / (learned + 1), LEAST_RATE);
+    // Of few packets none may be lost by chance: as if one more run of losses had been.
+    const p = Math.max((this.rate * learned + this.burst) / (learned + this.burst), LEAST_RATE);
     const variance = p * (1 - p) * this.variance;
     return Math.sqrt(variance * (1 / Math.max(packets, 1) + 1 / learned));
   }

@@ -96,6 +96,8 @@ export class RateState {
   /** Decisions to wait before the next train; doubles with every train that fails. */
   hold = 0;
   holdExponent = 0;
+  /** Trains in a row that were repeated, because a burst of losses had hit them. */
+  repeats = 0;
   #easedUs: Us = 0;
   /** Half of the buffer, where losses prove that it is smaller than the target. */
   targetCapUs = Number.POSITIVE_INFINITY;
@@ -267,6 +269,8 @@ export class RateState {
 
   /** More is lost than was proven to be random: go no faster, and look at the next instant at which all others look too. */
   suspect(nowUs: Us, reference: CheckReference): void {
+    // There are no checks in the ramp.
+    if (this.mode === 'ramp') this.mode = 'cruise';
     this.suspicion ??= reference;
     if (this.checkAtUs === Number.POSITIVE_INFINITY) this.checkAtUs = this.slotUs(nowUs, CHECK_PERIOD_US);
   }
