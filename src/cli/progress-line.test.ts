@@ -7,6 +7,7 @@ import { barLine, type ProgressEvent, percentOf, plainLine } from './progress-li
 const event: ProgressEvent = {
   type: 'progress',
   transfer: 't1',
+  bytesUnderway: 0,
   bytesDone: 420 * 1024 * 1024,
   bytesTotal: 1000 * 1024 * 1024,
   filesDone: 1,
@@ -21,6 +22,12 @@ const event: ProgressEvent = {
 };
 
 describe('the progress bar', () => {
+  it('counts what is on its way, and does not take it for verified', () => {
+    const underway = { ...event, bytesUnderway: 100 * 1024 * 1024 };
+    assert.match(barLine(underway, null, 140, false), /^ 52%.* {2}520\.0 MiB of 1000/);
+    assert.equal(percentOf({ ...event, bytesUnderway: event.bytesTotal - event.bytesDone, filesDone: 3 }), 99);
+  });
+
   it('shows percent, bar, bytes, speed, time left, files, path and name', () => {
     assert.equal(
       barLine(event, null, 140, false),
@@ -56,7 +63,9 @@ describe('the progress bar', () => {
 
   it('says 100 % only when everything is there', () => {
     assert.equal(percentOf({ ...event, bytesDone: event.bytesTotal - 1 }), 99);
-    assert.equal(percentOf({ ...event, bytesDone: event.bytesTotal }), 100);
+    const whole = { ...event, bytesDone: event.bytesTotal, filesDone: event.filesTotal };
+    assert.equal(percentOf(whole), 100);
+    assert.equal(percentOf({ ...whole, filesDone: 2 }), 99, 'the last one is not verified');
     assert.equal(percentOf({ ...event, bytesTotal: 0, bytesDone: 0, filesTotal: 2, filesDone: 1 }), 0);
     assert.equal(percentOf({ ...event, bytesTotal: 0, bytesDone: 0, filesTotal: 2, filesDone: 2 }), 100);
     assert.equal(percentOf({ ...event, totalKnown: false }), null);

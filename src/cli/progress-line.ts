@@ -38,9 +38,15 @@ export function barLine(event: ProgressEvent, status: string | null, columns: nu
 
 export function percentOf(event: ProgressEvent): number | null {
   if (!event.totalKnown) return null;
-  // 100 % is said when everything is there, not when it rounds up to it.
-  if (event.bytesTotal <= 0) return event.filesDone >= event.filesTotal ? 100 : 0;
-  return Math.max(0, Math.min(100, Math.floor((event.bytesDone / event.bytesTotal) * 100)));
+  // 100 % is said when everything is there and verified, not when it rounds up to it.
+  const isDone = event.filesDone >= event.filesTotal && event.bytesDone >= event.bytesTotal;
+  if (event.bytesTotal <= 0) return isDone ? 100 : 0;
+  return Math.max(0, Math.min(isDone ? 100 : 99, Math.floor((movedBytes(event) / event.bytesTotal) * 100)));
+}
+
+/** What is on its way counts too: on a slow link a block takes many seconds. */
+function movedBytes({ bytesDone, bytesUnderway }: ProgressEvent): number {
+  return bytesDone + bytesUnderway;
 }
 
 function facts(event: ProgressEvent, verbose: boolean): string[] {
@@ -50,7 +56,7 @@ function facts(event: ProgressEvent, verbose: boolean): string[] {
   const files = event.filesTotal > 1 ? [`${event.filesDone}/${event.filesTotal}${event.totalKnown ? '' : '+'} files`] : [];
   return [
     percent === null ? '  ?%' : `${String(percent).padStart(3)}%`,
-    `${formatBytes(event.bytesDone)}${total}`,
+    `${formatBytes(movedBytes(event))}${total}`,
     formatRate(event.bytesPerSecond),
     ...(event.etaMs === null ? [] : [`ETA ${formatDuration(event.etaMs)}`]),
     ...files,

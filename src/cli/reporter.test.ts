@@ -8,6 +8,7 @@ import { createReporter, summaryLine } from './reporter.ts';
 const progress: ProgressEvent = {
   type: 'progress',
   transfer: 't1',
+  bytesUnderway: 0,
   bytesDone: 10,
   bytesTotal: 100,
   filesDone: 0,

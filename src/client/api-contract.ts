@@ -6,12 +6,17 @@ import type { LanePolicy } from '../core/lane/contract.ts';
 import type { BlocksAccepted, FileInfo, PackResult, Slow, UploadStatus, VerifyResult } from '../engine/contract.ts';
 import type { Overwrite } from '../store/files/contract.ts';
 import type { Priority, Role, TransferKind, TransferState } from '../store/meta/contract.ts';
-import type { Transport } from '../transport/contract.ts';
+import type { Transport, TransportRequest } from '../transport/contract.ts';
 import type { Suite } from '../transport/lane/keys.ts';
 import type { Capabilities, LaneInfo, TokenInfo, TransferInfo, UploadInfo } from './contract.ts';
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
+}
+
+/** Of a call that sends content. */
+export interface SendOptions extends CallOptions {
+  readonly onSending?: TransportRequest['onSending'];
 }
 
 /** A lane that the server made ready: send the first packet within its patience. */
@@ -117,7 +122,7 @@ export interface Api {
     body: AsyncIterable<Uint8Array>,
     contentLength: number | undefined,
     /** `whenBegun`: the request that begins the upload is on its way, too. */
-    options?: CallOptions & { whenBegun?: boolean },
+    options?: SendOptions & { whenBegun?: boolean },
   ): Promise<BlocksAccepted>;
   completeUpload(
     id: string,
@@ -132,7 +137,7 @@ export interface Api {
     query: { transfer?: string; overwrite?: Overwrite },
     body: Uint8Array | AsyncIterable<Uint8Array>,
     contentLength: number,
-    options?: CallOptions,
+    options?: SendOptions,
   ): Promise<PackResult>;
   missingEntries(
     entries: readonly { path: string; size: number; mtimeNs: bigint; digest?: string }[],

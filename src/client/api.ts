@@ -7,7 +7,7 @@ import type { Slow } from '../engine/contract.ts';
 import type { Transport, TransportRequest, TransportResponse } from '../transport/contract.ts';
 import type { Read } from './answers.ts';
 import * as answers from './answers.ts';
-import type { Api, CallOptions, FrameBody } from './api-contract.ts';
+import type { Api, CallOptions, FrameBody, SendOptions } from './api-contract.ts';
 import { createCaller, jsonBody, query, readBytes, readJson, retryAfterMs } from './call.ts';
 import type { Capabilities, LaneInfo } from './contract.ts';
 
@@ -110,6 +110,7 @@ function uploadCalls(
           headers: { 'content-type': BLOCKS },
           body,
           ...(contentLength === undefined ? {} : { contentLength }),
+          ...watched(options),
           ...stop(options),
         },
         answers.blocksAccepted,
@@ -135,6 +136,7 @@ function packCalls(call: Caller): Part<'putPack' | 'missingEntries' | 'readPack'
           headers: { 'content-type': PACK },
           body,
           contentLength,
+          ...watched(options),
           ...stop(options),
         },
         answers.packResult,
@@ -301,6 +303,10 @@ function get(target: string, accept?: string) {
 
 function send(method: 'POST' | 'PUT' | 'PATCH', target: string, value: unknown) {
   return { method, target, ...jsonBody(value) };
+}
+
+function watched(options: SendOptions | undefined): Pick<TransportRequest, 'onSending'> {
+  return options?.onSending ? { onSending: options.onSending } : {};
 }
 
 function stop(options: CallOptions | undefined): Pick<TransportRequest, 'signal'> {

@@ -87,11 +87,17 @@ export type TransferEvent =
       readonly source: string;
       readonly destination: string;
     }
-  /** At most ten a second. Bytes are those safe at the receiver. Totals grow while folders are being read; `totalKnown` says when they are final. */
+  /** At most ten a second. Totals grow while folders are being read; `totalKnown` says when they are final. */
   | {
       readonly type: 'progress';
       readonly transfer: string;
+      /** Safe at the receiver. */
       readonly bytesDone: number;
+      /**
+       * Beside them: sent, not yet known to be safe, and in the receiver's hands as far as this end knows. The sum of both does not
+       * fall, unless a file turned out to be another or was given up. Of a download 0.
+       */
+      readonly bytesUnderway: number;
       readonly bytesTotal: number;
       readonly filesDone: number;
       readonly filesTotal: number;

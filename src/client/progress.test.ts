@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { LaneSnapshot } from '../core/lane/contract.ts';
 import { createMeter, type ProgressEvent } from './progress.ts';
 
 function fixture() {
   const clock = { now: 0 };
   const events: ProgressEvent[] = [];
+  const lane = { unacknowledgedBytes: 0 };
   const meter = createMeter({
     transfer: 't-1',
-    path: () => ({ transport: 'https', remote: 'x', httpVersion: '1.1', rttMs: 1 }),
+    path: () => ({ transport: 'lane', remote: 'x', httpVersion: '1.1', rttMs: 1, lane: lane as LaneSnapshot }),
     flow: () => ({ streams: 3, chunkBytes: 65536 }),
     emit: (event) => events.push(event),
     nowMs: () => clock.now,
@@ -16,7 +18,7 @@ function fixture() {
     clock.now += ms;
     meter.tick();
   };
-  return { clock, events, meter, tick, last: () => events[events.length - 1]! };
+  return { clock, events, lane, meter, tick, last: () => events[events.length - 1]! };
 }
 
 test('the speed is that of the last seconds, of what moved and not of what was there', () => {
@@ -36,6 +38,57 @@ test('the speed is that of the last seconds, of what moved and not of what was t
   meter.stop();
   assert.equal(last().etaMs, 5000);
   assert.deepEqual([last().streams, last().chunkBytes, last().filesTotal], [3, 65536, 2]);
+});
+
+test('what has arrived of a request counts, and is not taken back when it breaks', () => {
+  const { meter, tick, last } = fixture();
+  meter.start();
+  meter.expect(1, 1000);
+  const request = meter.carrying(800);
+  let waiting = 600;
+  request.handleGiven(700);
+  request.handleSending(() => waiting);
+  tick(100);
+  assert.equal(last().bytesUnderway, 0, 'it may be answered at once');
+  tick(900);
+  assert.deepEqual([last().bytesDone, last().bytesUnderway, last().bytesPerSecond], [0, 100, 100]);
+  waiting = 0;
+  request.handleGiven(150);
+  tick(1000);
+  assert.equal(last().bytesUnderway, 800, 'headers are no content');
+  request.end();
+  tick(100);
+  assert.deepEqual([last().bytesDone, last().bytesUnderway], [0, 800], 'it will be made again');
+  meter.safe(500);
+  tick(100);
+  assert.deepEqual([last().bytesDone, last().bytesUnderway], [500, 300]);
+  meter.safe(500);
+  tick(100);
+  assert.deepEqual([last().bytesDone, last().bytesUnderway], [1000, 0]);
+});
+
+test('what a file that is given up has moved counts no more', () => {
+  const { meter, tick, last } = fixture();
+  meter.start();
+  meter.expect(2, 1000);
+  const request = meter.carrying(600);
+  request.handleGiven(600);
+  tick(1000);
+  assert.equal(last().bytesUnderway, 600);
+  request.end();
+  meter.expect(-1, -600);
+  tick(1000);
+  assert.deepEqual([last().bytesUnderway, last().bytesPerSecond], [0, 0]);
+});
+
+test('over a lane what is not acknowledged has not arrived', () => {
+  const { meter, tick, last, lane } = fixture();
+  meter.start();
+  meter.expect(1, 1000);
+  meter.carrying(800).handleGiven(800);
+  lane.unacknowledgedBytes = 700;
+  tick(1000);
+  assert.equal(last().bytesUnderway, 100);
 });
 
 test('the speed of long ago is forgotten', () => {

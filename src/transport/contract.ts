@@ -17,6 +17,11 @@ export interface TransportRequest {
   readonly body?: Uint8Array | AsyncIterable<Uint8Array>;
   /** Required with an iterable whose length is known; without it the body is sent chunked. */
   readonly contentLength?: number;
+  /**
+   * Called when a body from an iterable begins to leave, with what says how many bytes that were taken from it the other machine does
+   * not have yet, as far as this one knows.
+   */
+  readonly onSending?: (waitingBytes: () => number) => void;
   readonly signal?: AbortSignal;
   /** Nothing sent or received for so long is `stalled`. Default 20 000. */
   readonly stallMs?: number;

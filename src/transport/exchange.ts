@@ -10,6 +10,7 @@ import type { Receiving } from './receive-body.ts';
 import { receiveBody } from './receive-body.ts';
 import type { Sending } from './send-body.ts';
 import { sendBody } from './send-body.ts';
+import { bytesAboveKernel, waitingBytes } from './waiting-bytes.ts';
 import type { Watchdog } from './watchdog.ts';
 
 // Imported as a module, node:http also loads the fetch that it passes on, which is a fifth of a short command's time.
@@ -58,7 +59,8 @@ export function runExchange(request: TransportRequest, surroundings: ExchangeSur
     }
     const stopHolding = holdWriteErrors(socket, HOLD_MS);
     const unwatch = watchdog.watch({
-      progress: () => socket.bytesRead + socket.bytesWritten - socket.writableLength - queueBytes(socket),
+      // A large write moves through a slow link long before it is done.
+      progress: () => socket.bytesRead + socket.bytesWritten - bytesAboveKernel(socket),
       allowedMs,
       expire: (silentMs) => fail(new HawserError('stalled', stallSentence(silentMs), { value: where })),
       fail,
@@ -153,6 +155,7 @@ export function runExchange(request: TransportRequest, surroundings: ExchangeSur
     else if (request.body === undefined) outgoing.end();
     else if (request.body instanceof Uint8Array) outgoing.end(request.body);
     else {
+      request.onSending?.(() => waitingBytes(socket));
       sending = sendBody(outgoing, request.body, request.contentLength, (cause) => {
         // The source's own error is what the caller wants to see.
         if (over) return;
@@ -190,20 +193,6 @@ function lengthHeader({ body, contentLength }: TransportRequest): Record<string,
 function keepAliveMs(incoming: IncomingMessage): number {
   const seconds = /(?:^|[,\s])timeout=(\d{1,6})/.exec(String(incoming.headers['keep-alive'] ?? ''))?.[1];
   return seconds === undefined ? DEFAULT_KEEP_MS : Math.max(Number(seconds) * 1000 - 1000, 0);
-}
-
-/**
- * Bytes that wait below the stream, which shows a large write moving through a slow link long before it is done. Node keeps
- * this number for its own timeouts; without it the counters of whole writes remain.
- */
-function queueBytes(socket: Socket): number {
-  const handle = (socket as unknown as { _handle?: QueueHandle | null })._handle;
-  return handle?._parent?.writeQueueSize ?? handle?.writeQueueSize ?? 0;
-}
-
-interface QueueHandle {
-  readonly writeQueueSize?: number;
-  readonly _parent?: { readonly writeQueueSize?: number };
 }
 
 const DEFAULT_STALL_MS = 20_000;

@@ -100,6 +100,22 @@ describe('bad weather', { concurrency: 3 }, () => {
     });
   }
 
+  test('put: on a slow link what is on its way is told before the first block is safe', async (context) => {
+    const journey = await open(context, 'put');
+    journey.relay.weather.bytesPerSecond = 32 * KIB;
+    const run = start(journey);
+    const { bytesDone } = await run.event(({ event, bytesUnderway }) => event === 'progress' && bytesUnderway > 0);
+    assert.equal(bytesDone, 0);
+    journey.relay.weather.bytesPerSecond = null;
+    const ended = await run.ended;
+    assert.equal(ended.code, 0, told(ended));
+    const shown = ended.events.filter(({ event }) => event === 'progress').map((each) => each.bytesDone + each.bytesUnderway);
+    assert.deepEqual(
+      shown,
+      shown.toSorted((a, b) => a - b),
+    );
+  });
+
   test('a bit flipped in the very first answers is one more reason to try again', async (context) => {
     const journey = await open(context, 'put');
     const { relay } = journey;

@@ -116,8 +116,11 @@ export function createPacks(job: Job, streams: Streams, flow: Flow, limits: Pack
     const startedMs = performance.now();
     const contentBytes = pack.entries.reduce((sum, entry) => sum + entry.size, 0);
     job.meter.current(pack.entries[pack.entries.length - 1]!.path);
-    const body = watched(paced(job, pack.bytes, contentBytes), onLeft);
-    const result = await job.api.putPack(query, body, pack.length, { signal: job.signal });
+    const carried = job.meter.carrying(contentBytes);
+    const body = watched(paced(job, pack.bytes, contentBytes), carried.handleGiven, onLeft);
+    const { signal } = job;
+    const { handleSending: onSending } = carried;
+    const result = await job.api.putPack(query, body, pack.length, { signal, onSending }).finally(carried.end);
     job.headway.moved();
     size.handleSent(pack.length, performance.now() - startedMs);
     pack.keep(settle(job, pack.entries, result, mayRepeat));
@@ -161,8 +164,15 @@ export function createPacks(job: Job, streams: Streams, flow: Flow, limits: Pack
   };
 }
 
-async function* watched(body: AsyncIterable<Uint8Array>, onEnd: () => void): AsyncGenerator<Uint8Array, void, undefined> {
-  yield* body;
+async function* watched(
+  body: AsyncIterable<Uint8Array>,
+  onPiece: (bytes: number) => void,
+  onEnd: () => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const piece of body) {
+    onPiece(piece.length);
+    yield piece;
+  }
   onEnd();
 }
 

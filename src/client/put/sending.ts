@@ -116,18 +116,22 @@ export function createSending(options: SendingOptions): Sending {
     const { frames, contentLength } = options.body(first, end);
     // The transport reports a body that fails in its own words; ours say what happened to the file.
     let bodyError: unknown;
-    const watched = watch(frames, onSent, (error) => {
+    const carried = job.meter.carrying(options.bytesOf(first, end));
+    const watched = watch(frames, carried.handleGiven, onSent, (error) => {
       bodyError = error;
     });
     job.meter.current(options.path);
     try {
-      await job.api.putBlocks(options.upload, options.epoch, watched, contentLength, { signal: job.signal });
+      const { signal } = job;
+      const { handleSending } = carried;
+      await job.api.putBlocks(options.upload, options.epoch, watched, contentLength, { signal, onSending: handleSending });
       handleSafe(first, end);
     } catch (error) {
       unsure.add(first, end);
       options.onFailure?.();
       throw bodyError ?? error;
     } finally {
+      carried.end();
       // Gives its buffers back also when the transport dropped it half-way.
       await frames.return(undefined).catch(() => undefined);
     }
@@ -216,11 +220,15 @@ export function createSending(options: SendingOptions): Sending {
 
 async function* watch(
   frames: AsyncGenerator<Uint8Array, void, undefined>,
+  onPiece: (bytes: number) => void,
   onEnd: () => void,
   onError: (error: unknown) => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   try {
-    yield* frames;
+    for await (const piece of frames) {
+      onPiece(piece.length);
+      yield piece;
+    }
     onEnd();
   } catch (error) {
     onError(error);
