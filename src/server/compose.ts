@@ -123,6 +123,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     });
     closers.push(() => listener.destroy());
     accept = listener.accept;
+    files.startThreads();
     // A port that cannot be had is told to whoever asks for a lane over HTTPS.
     lanes?.start().catch((error) => app.log.warn({ err: error }, 'no lanes for now'));
     const stopSweeping = every(SWEEP_MS, async () => {

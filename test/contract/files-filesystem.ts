@@ -266,10 +266,26 @@ await import(${JSON.stringify(worker.href)});`,
       const { stdout, stderr, status } = inOwnProcess(
         [],
         `
+        store.startThreads();
         const results = await store.putMany([{ path: '/a', kind: 'file', bytes: Buffer.from('x'), mtimeNs: ${MTIME}n }], 'always');
         console.log(results[0].mtimeNs);`,
       );
       assert.deepEqual([stdout, stderr, status], [`${MTIME}n\n`, '', 0]);
+    });
+
+    test('do not keep the process alive when they were started and nothing came', () => {
+      const { stdout, stderr, status } = inOwnProcess([], 'store.startThreads();');
+      assert.deepEqual([stdout, stderr, status], ['', '', 0]);
+    });
+
+    test('have room for the descriptors of their batches before the first one', { skip: NO_PROC }, () => {
+      const { stdout, stderr, status } = inOwnProcess(
+        [],
+        `
+        await store.putMany([{ path: '/a', kind: 'file', bytes: Buffer.from('x') }], 'always');
+        console.log(/FDSize:\\s*(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);`,
+      );
+      assert.deepEqual([Number(stdout) >= 2048, stderr, status], [true, '', 0]);
     });
 
     test('do without node:ffi: only the mtime is then a little off', () => {
@@ -329,7 +345,8 @@ function inOwnProcess(flags: string[], body: string): { stdout: string; stderr: 
   const program = join(root, 'program.mjs');
   fs.writeFileSync(
     program,
-    `import { openFileSystemStore } from ${JSON.stringify(module)};
+    `import { readFileSync } from 'node:fs';
+import { openFileSystemStore } from ${JSON.stringify(module)};
 const store = await openFileSystemStore({ root: ${JSON.stringify(root)} });
 ${body}`,
   );
@@ -341,3 +358,5 @@ ${body}`,
     fs.rmSync(root, { recursive: true });
   }
 }
+
+const NO_PROC = process.platform === 'linux' ? false : 'the size of the table is told by /proc';

@@ -10,6 +10,8 @@ import type { Entry, Overwrite, SmallEntry } from './contract.ts';
 export interface BatchPool {
   putMany(entries: readonly SmallEntry[], overwrite: Overwrite): Promise<(Entry | Error)[]>;
   getMany(paths: readonly string[], maxBytes: number): Promise<({ entry: Entry; bytes: Uint8Array } | Error)[]>;
+  /** Starts the threads, which takes longer than a batch does. */
+  start(): void;
   /** False when it did not happen, for whatever reason. */
   renameWithoutReplacing(from: PathLike, to: PathLike): Promise<boolean>;
   /** Calls that are under way fail. */
@@ -24,6 +26,10 @@ export function createBatchPool(setup: BatchSetup, workerFile: URL = WORKER_FILE
   const pick = (): Thread => threads.reduce((best, next) => (next.pending() < best.pending() ? next : best));
 
   return {
+    start() {
+      for (const thread of threads) thread.start();
+    },
+
     async putMany(entries, overwrite) {
       const thread = pick();
       const results: (Entry | Error)[] = [];
@@ -76,6 +82,7 @@ export function createBatchPool(setup: BatchSetup, workerFile: URL = WORKER_FILE
 }
 
 interface Thread {
+  start(): void;
   pending(): number;
   call(request: BatchRequest, transfer: ArrayBuffer[]): Promise<unknown>;
   close(): Promise<void>;
@@ -113,6 +120,11 @@ function createThread(setup: BatchSetup, workerFile: URL): Thread {
   };
 
   return {
+    start() {
+      if (worker !== null) return;
+      worker = start();
+      worker.unref();
+    },
     pending: () => waiting.size,
     call(request, transfer) {
       worker ??= start();

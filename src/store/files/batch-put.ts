@@ -299,3 +299,5 @@ const UNNAMED = constants.O_WRONLY | 0o20000000 | (constants.O_DIRECTORY ?? 0);
 let unnamedWorks: boolean | null = null;
 /** Files with this suffix are left over from a process that was killed: nobody knows of them. */
 export const BATCH_SUFFIX = '.batch';
+/** What the batches of two threads hold open, with their folders and the connections beside them. */
+export const MOST_DESCRIPTORS = 2048;

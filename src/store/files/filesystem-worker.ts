@@ -1,13 +1,14 @@
 /** Worker thread: does batches of small files with synchronous calls, which cost a third of asynchronous ones. */
 import { Buffer } from 'node:buffer';
-import type { PathLike } from 'node:fs';
+import { closeSync, constants, openSync, type PathLike } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { getBatch } from './batch-get.ts';
 import type { BatchReply, BatchRequest, BatchSetup } from './batch-messages.ts';
-import { batchError, putBatch } from './batch-put.ts';
-import { renameWithoutReplacing } from './native.ts';
+import { batchError, MOST_DESCRIPTORS, putBatch } from './batch-put.ts';
+import { renameWithoutReplacing, reserveDescriptors } from './native.ts';
 
 const setup = workerData as BatchSetup;
+reserve();
 
 parentPort!.on('message', ({ id, request }: { id: number; request: BatchRequest }) => {
   try {
@@ -35,4 +36,11 @@ function perform(request: BatchRequest) {
 /** A Buffer arrives from the other thread as a plain Uint8Array. */
 function asPath(path: string | Uint8Array): PathLike {
   return typeof path === 'string' ? path : Buffer.from(path);
+}
+
+/** Every file of a batch stays open until all are synced. */
+function reserve(): void {
+  const staging = openSync(setup.staging, constants.O_RDONLY);
+  reserveDescriptors(MOST_DESCRIPTORS, staging);
+  closeSync(staging);
 }

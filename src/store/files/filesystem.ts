@@ -24,6 +24,11 @@ export interface FileSystemStoreOptions {
   readonly state?: string;
 }
 
+export interface FileSystemStore extends FileStore {
+  /** Starts the threads for small files, for which the first of them would wait else. */
+  startThreads(): void;
+}
+
 /**
  * Opens a folder as a store. One process at a time may use a state folder: leftovers of an earlier one are removed here.
  *
@@ -33,7 +38,7 @@ export interface FileSystemStoreOptions {
  * @example
  * const store = await openFileSystemStore({ root: '/srv/files' });
  */
-export async function openFileSystemStore(options: FileSystemStoreOptions): Promise<FileStore> {
+export async function openFileSystemStore(options: FileSystemStoreOptions): Promise<FileSystemStore> {
   const root = resolve(options.root);
   const state = resolve(options.state ?? join(root, RESERVED_NAME));
   const staging = join(state, 'staging');
@@ -54,6 +59,7 @@ export async function openFileSystemStore(options: FileSystemStoreOptions): Prom
     removeStaging: area.remove,
     listStaging: area.list,
     copyToStaging: area.copy,
+    startThreads: pool.start,
     putMany: pool.putMany,
     getMany: pool.getMany,
     stat: (path, { follow = false } = {}) => statPath(border, path, follow),
