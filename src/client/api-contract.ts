@@ -74,6 +74,8 @@ export interface Api {
       priority: Priority;
       filesTotal: number | null;
       bytesTotal: number | null;
+      /** Of this request: asked again with the same one, it begins nothing twice. */
+      id?: string;
     },
     options?: CallOptions,
   ): Promise<TransferInfo>;

@@ -10,6 +10,7 @@ import * as answers from './answers.ts';
 import type { Api, CallOptions, FrameBody, SendOptions } from './api-contract.ts';
 import { createCaller, jsonBody, query, readBytes, readJson, retryAfterMs } from './call.ts';
 import type { Capabilities, LaneInfo } from './contract.ts';
+import { type AskWith, createAskWith } from './older-servers.ts';
 
 export interface ApiOptions {
   /** Path before "/api/v1", without a slash at its end: "" or "/hawser". */
@@ -22,6 +23,7 @@ export type Pending = Extract<Slow<unknown>, { done: false }> & { readonly retry
 
 export function createApi(transport: Transport, options: ApiOptions): Api {
   const call = createCaller(transport, options);
+  const askWith = createAskWith();
   let known: Capabilities | undefined;
 
   return {
@@ -32,8 +34,8 @@ export function createApi(transport: Transport, options: ApiOptions): Api {
     },
     whoami: (options) => call.json({ ...get(`${V1}/whoami`), ...stop(options) }, answers.identity),
     health: (options) => call.json({ ...get('/health'), ...stop(options) }, answers.health),
-    ...transferCalls(call),
-    ...uploadCalls(call),
+    ...transferCalls(call, askWith),
+    ...uploadCalls(call, askWith),
     ...packCalls(call),
     ...fileCalls(call),
     ...tokenCalls(call),
@@ -47,11 +49,14 @@ type Part<Name extends keyof Api> = Pick<Api, Name>;
 
 function transferCalls(
   call: Caller,
+  askWith: AskWith,
 ): Part<'createTransfer' | 'listTransfers' | 'getTransfer' | 'changeTransfer' | 'controlTransfer'> {
   const at = (id: string, rest = ''): string => `${V1}/transfers/${segment(id)}${rest}`;
   return {
-    createTransfer: (request, options) =>
-      call.json({ ...send('POST', `${V1}/transfers`, request), ...stop(options) }, answers.transfer),
+    createTransfer: ({ id, ...request }, options) =>
+      askWith(id === undefined ? {} : { id }, (newer) =>
+        call.json({ ...send('POST', `${V1}/transfers`, { ...request, ...newer }), ...stop(options) }, answers.transfer),
+      ),
     listTransfers: (options = {}) => {
       const { state, limit = DEFAULT_TRANSFERS } = options;
       return allPages(limit, (want, before) =>
@@ -74,11 +79,15 @@ function transferCalls(
 
 function uploadCalls(
   call: Caller,
+  askWith: AskWith,
 ): Part<'createUpload' | 'listUploads' | 'getUpload' | 'uploadDigests' | 'putBlocks' | 'completeUpload' | 'removeUpload'> {
   const at = (id: string, rest = ''): string => `${V1}/uploads/${segment(id)}${rest}`;
   return {
-    async createUpload(request, options) {
-      const response = await call.open({ ...send('POST', `${V1}/uploads`, withTime(request)), ...stop(options) });
+    async createUpload({ id, ...request }, options) {
+      const ask = (newer: object) =>
+        call.open({ ...send('POST', `${V1}/uploads`, { ...withTime(request), ...newer }), ...stop(options) });
+      // Who begins a transfer with it has another way, and takes it.
+      const response = await (request.begin || id === undefined ? ask({ id }) : askWith({ id }, ask));
       const upload = await readJson(response, answers.upload);
       return {
         ...upload,
@@ -115,8 +124,10 @@ function uploadCalls(
         },
         answers.blocksAccepted,
       ),
-    async completeUpload(id, request, options) {
-      const response = await call.open({ ...send('POST', at(id, '/complete'), request), ...stop(options) });
+    async completeUpload(id, { endTransfer, ...request }, options) {
+      const response = await askWith(endTransfer ? { endTransfer } : {}, (newer) =>
+        call.open({ ...send('POST', at(id, '/complete'), { ...request, ...newer }), ...stop(options) }),
+      );
       return slow(response, answers.completed, request.size);
     },
     removeUpload: (id, options) => {

@@ -473,6 +473,22 @@ describe('get and the server', () => {
     assert.equal(asked, 3);
   });
 
+  it('does not begin its transfer twice when the first answer was lost', async () => {
+    put('/lost', bytes(1000));
+    const ids: string[] = [];
+    const losing: Api = {
+      ...apiCalls(),
+      createTransfer: async (request, call) => {
+        ids.push((await api.createTransfer(request, call)).id);
+        if (ids.length === 1) throw broken();
+        return api.getTransfer(ids[1]!);
+      },
+    };
+    await runGet(losing, ['/lost'], local(), options());
+    assert.equal(ids.length, 2);
+    assert.equal(ids[0], ids[1]);
+  });
+
   it('gives up on a server that is not there, and leaves no listener behind', async () => {
     const gone: Api = { ...apiCalls(), createTransfer: () => Promise.reject(broken()) };
     const { signal } = new AbortController();

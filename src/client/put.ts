@@ -7,6 +7,7 @@ import { joinPath, parsePath } from '../core/path.ts';
 import type { FileInfo } from '../engine/contract.ts';
 import type { PathInfo } from '../transport/contract.ts';
 import type { Api } from './api-contract.ts';
+import { chooseTransferId } from './chosen-ids.ts';
 import type { Capabilities, PutSource, TransferOptions, TransferSummary } from './contract.ts';
 import { openNewName } from './new-names.ts';
 import { isNextDoor } from './next-door.ts';
@@ -190,7 +191,8 @@ async function open(
   const { signal } = stop.controller;
   const { priority = 'normal' } = options;
   const early = await earlier;
-  const begin = () => withRetry(() => api.createTransfer({ kind: 'upload', priority, ...request }, { signal }), stop.retry);
+  const begun = { kind: 'upload', priority, ...request, id: chooseTransferId() } as const;
+  const begin = () => withRetry(() => api.createTransfer(begun, { signal }), stop.retry);
   const id = early?.transfer ?? (await begin()).id;
   const flow = createFlow(options, () => api.transport.info());
   const job = createJob(api, id, options, stop, flow, request.filesTotal === 1);

@@ -123,6 +123,8 @@ export interface TransferRequest {
   readonly priority?: Priority;
   readonly filesTotal?: number | null;
   readonly bytesTotal?: number | null;
+  /** Chosen by who asks, 10 characters of a to z and 2 to 7: asked again with the same one, it is the same transfer. */
+  readonly id?: string;
 }
 
 export interface TransferChange {

@@ -71,8 +71,9 @@ export function createTransfers(context: {
     async create(who: Principal, request: TransferRequest): Promise<TransferRecord> {
       permit(who, request.kind === 'upload' ? 'write' : 'read');
       const now = clock.now();
+      const anew = (): string => `t-${randomId(random, 10)}`;
       const record: TransferRecord = {
-        id: `t-${randomId(random, 10)}`,
+        id: request.id === undefined ? anew() : `t-${request.id}`,
         kind: request.kind,
         state: 'active',
         priority: request.priority ?? 'normal',
@@ -88,8 +89,18 @@ export function createTransfers(context: {
         endedMs: null,
         error: null,
       };
-      await meta.addTransfer(record);
-      return record;
+      try {
+        await meta.addTransfer(record);
+        return record;
+      } catch (error) {
+        // Another one of that id is there: this one, if the answer to the first request was lost or is late.
+        const there = request.id === undefined ? null : await meta.getTransfer(record.id);
+        if (!there) throw error;
+        if (isSame(there, record)) return there;
+        const other = { ...record, id: anew() };
+        await meta.addTransfer(other);
+        return other;
+      }
     },
 
     get: load,
@@ -261,6 +272,10 @@ export function createTransfers(context: {
   function release(entry: Live): void {
     if (--entry.holders === 0) live.delete(entry.record.id);
   }
+}
+
+function isSame(there: TransferRecord, { owner, kind, source, destination }: TransferRecord): boolean {
+  return there.owner === owner && there.kind === kind && there.source === source && there.destination === destination;
 }
 
 function check(entry: { record: TransferRecord }): void {

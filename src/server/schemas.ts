@@ -87,6 +87,7 @@ export const TransferBody = Type.Object(
     priority: Type.Optional(Priority),
     filesTotal: Type.Optional(nullable(Count)),
     bytesTotal: Type.Optional(nullable(Count)),
+    id: Type.Optional(Type.String({ pattern: '^[a-z2-7]{10}$' })),
   },
   strict,
 );

@@ -403,6 +403,23 @@ test('a stream that never gives another byte does not keep an interrupted put', 
   await assert.rejects(runPut(server.api, [stuck()], '/s', options({ signal: stop.signal })), { code: 'interrupted' });
 });
 
+test('a transfer whose first answer was lost is not begun twice', async () => {
+  const server = createEngineApi();
+  const tree = path.join(folder(), 'tree');
+  fs.mkdirSync(tree);
+  fs.writeFileSync(path.join(tree, 'a'), 'x');
+  server.onAnswer = (name, count) => {
+    if (name === 'createTransfer' && count === 1) throw broken();
+  };
+  const { transfer } = await runPut(server.api, [tree], '/', options());
+  const listed = await server.engine.listTransfers(WHO, { limit: 10 });
+  assert.deepEqual(
+    listed.map(({ id, state }) => [id, state]),
+    [[transfer, 'done']],
+  );
+  assert.equal(server.calls.filter((name) => name === 'createTransfer').length, 2);
+});
+
 test('an unreachable server is given up after five tries', async () => {
   const server = createEngineApi();
   const file = path.join(folder(), 'a');

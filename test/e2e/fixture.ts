@@ -15,11 +15,11 @@ export interface World {
   path(...names: string[]): string;
   startServer(options?: ServerOptions): Promise<Server>;
   /** A relay in front of the server. */
-  relay(server: Server): Promise<Relay>;
+  relay(server: Pick<Address, 'port'>): Promise<Relay>;
   /** Starts `hawser ARGS` for that server. */
   hawser(server: Address, args: readonly string[], options?: RunOptions): Run;
   /** The same, awaited: stdout and stderr of a run that must end with `exit` (default 0). */
-  expect(server: Server, args: readonly string[], options?: RunOptions & { exit?: number }): Promise<Ended>;
+  expect(server: Address, args: readonly string[], options?: RunOptions & { exit?: number }): Promise<Ended>;
   /** A client in this process: its API, for looking and for steering. */
   client(server: Server): Client;
   /** Called when the processes are gone, before the folder goes. */

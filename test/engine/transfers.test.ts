@@ -23,6 +23,25 @@ describe('transfers', () => {
     assert.equal((await engine.getTransfer(WRITER, first.id)).state, 'failed');
   });
 
+  it('is the same when it is begun again with the same id, and another for whoever else comes with it', async (t) => {
+    const { engine } = await openEngine(t);
+    const chosen = { ...request, id: 'abcdefghij' };
+    const [first, late] = await Promise.all([engine.createTransfer(WRITER, chosen), engine.createTransfer(WRITER, chosen)]);
+    assert.deepEqual([first.id, late.id], ['t-abcdefghij', 't-abcdefghij']);
+    assert.equal((await engine.listTransfers(WRITER, { limit: 10 })).length, 1);
+    await engine.pauseTransfer(WRITER, first.id);
+    assert.equal((await engine.createTransfer(WRITER, chosen)).state, 'paused', 'as it is now');
+    for (const [who, more] of [
+      [OTHER, {}],
+      [WRITER, { source: 'b' }],
+    ] as const) {
+      const { id, state } = await engine.createTransfer(who, { ...chosen, ...more });
+      assert.notEqual(id, first.id);
+      assert.equal(state, 'active');
+    }
+    assert.equal((await engine.listTransfers(ADMIN, { limit: 10 })).length, 3);
+  });
+
   it('pauses in the middle of a body, keeps what was whole, and goes on', async (t) => {
     const { engine } = await openEngine(t);
     const bytes = content(2 * BLOCK);

@@ -5,6 +5,7 @@
 import { HawserError } from '../../core/errors.ts';
 import { TokenBucket } from '../../core/scheduling/token-bucket.ts';
 import type { Api } from '../api-contract.ts';
+import { chooseTransferId } from '../chosen-ids.ts';
 import type { TransferOptions, TransferSummary } from '../contract.ts';
 import { createMeter, type Meter } from '../progress.ts';
 import { type DigestCache, defaultStateFolder, openDigestCache } from '../put/digest-cache.ts';
@@ -56,21 +57,19 @@ export async function openSession<T>(
 ): Promise<{ session: Session; first: T }> {
   const calls = createCalls(options);
   const { source, destination } = request;
-  const opening = calls.call((signal) =>
-    api.createTransfer(
-      { kind: 'download', source, destination, priority: options.priority ?? 'normal', filesTotal: null, bytesTotal: null },
-      { signal },
-    ),
-  );
+  const { priority = 'normal' } = options;
+  const begun = { kind: 'download', source, destination, priority, filesTotal: null, bytesTotal: null } as const;
+  const id = chooseTransferId();
+  const opening = calls.call((signal) => api.createTransfer({ ...begun, id }, { signal }));
   const asked = Promise.all([calls.call((signal) => api.capabilities({ signal })), request.first(calls.call)]);
   asked.catch(() => undefined);
-  const { id } = await opening.catch((error: unknown) => {
+  const { id: transfer } = await opening.catch((error: unknown) => {
     calls.end(error);
     calls.release();
     throw error;
   });
-  const session = createSession(api, options, calls, id);
-  options.onEvent?.({ type: 'start', transfer: id, kind: 'download', source, destination });
+  const session = createSession(api, options, calls, transfer);
+  options.onEvent?.({ type: 'start', transfer, kind: 'download', source, destination });
   session.meter.start();
   try {
     const [capabilities, first] = await asked;

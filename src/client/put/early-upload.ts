@@ -3,11 +3,12 @@
  * everything else is asked.
  */
 import type { Api } from '../api-contract.ts';
+import { chooseUploadId } from '../chosen-ids.ts';
 import type { TransferOptions } from '../contract.ts';
 import { withRetry } from '../retry.ts';
 import { checkBlockBytes } from './block-bytes.ts';
 import type { DigestCache } from './digest-cache.ts';
-import { chooseUploadId, type Head, mayHaveHead, sendHead } from './head.ts';
+import { type Head, mayHaveHead, sendHead } from './head.ts';
 import type { Stop } from './job.ts';
 import { openSourceFile, type SourceState } from './source-file.ts';
 import type { Source } from './sources.ts';

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import type { Api } from '../api-contract.ts';
-import { chooseUploadId, mayHaveHead, sendHead } from './head.ts';
+import { chooseUploadId } from '../chosen-ids.ts';
+import { mayHaveHead, sendHead } from './head.ts';
 import { readSource } from './sources.ts';
 import type { Status } from './upload.ts';
 

@@ -3,9 +3,7 @@
  * The upload gets the id that the client chose, unless there is something else to go on with; then these blocks were sent for
  * nothing, and go again like any other.
  */
-import { randomBytes } from 'node:crypto';
 import { blockBytesFor } from '../../core/transfer/block-size.ts';
-import { randomId } from '../../engine/clock.ts';
 import type { Api } from '../api-contract.ts';
 import type { TransferOptions } from '../contract.ts';
 import { createBufferPool } from './buffers.ts';
@@ -30,8 +28,6 @@ export interface Head {
   /** They are not wanted. Resolves when nothing reads the file any more. */
   drop(): Promise<void>;
 }
-
-export const chooseUploadId = (): string => randomId(randomBytes, 20);
 
 /**
  * Far away, and when nothing is known that would make the server refuse the file. One whose digest is known it may have already: the
