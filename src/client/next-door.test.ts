@@ -36,6 +36,7 @@ describe('what a put hands over at once', () => {
     for (const chunkBytes of [undefined, 65_536]) {
       const flow = createPutFlow(chunkBytes === undefined ? {} : { chunkBytes }, () => lane);
       assert.equal(flow.sliceBytes, 256 * 1024);
+      assert.equal(flow.pieceBytes, 256 * 1024);
     }
   });
 

@@ -4,12 +4,15 @@ import { Adaptive } from '../../core/transfer/adaptive.ts';
 import type { TransferOptions } from '../contract.ts';
 import { createSpread, type FlowPath, LANE_STREAMS, laneChunkBytes, leastStreams, MOST_LANE_REQUESTS } from '../lane-flow.ts';
 import { isNextDoor } from '../next-door.ts';
+import { PIECE_BYTES } from './source-file.ts';
 
 export interface Flow {
   readonly streams: number;
   readonly chunkBytes: number;
   /** Longest piece of a request that is handed to the transport at once. */
   readonly sliceBytes: number;
+  /** How much of a file is read at once. */
+  readonly pieceBytes: number;
   /** Most requests at once, with those that have sent all and wait for the answer. */
   readonly requests: number;
   /** Requests in flight with many small files in each. */
@@ -42,6 +45,10 @@ export function createFlow(options: TransferOptions, path: () => FlowPath): Flow
     get sliceBytes() {
       // A lane takes memory of this size, and sends one stream after another. Over HTTPS many share a link that may be slow.
       return path().lane ? MOST_SLICE_BYTES : Math.min(MOST_SLICE_BYTES, adaptive.chunkBytes / 4);
+    },
+    get pieceBytes() {
+      // Most of a lane's streams wait for their turn, each with what was read for it.
+      return path().lane ? MOST_SLICE_BYTES : PIECE_BYTES;
     },
     packs: Math.min(MAX_PACKS, options.parallel ?? MAX_PACKS),
     handleSent(bytes, startedMs) {

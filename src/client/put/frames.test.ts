@@ -11,7 +11,7 @@ import { blake3 } from '../../engine/blake3.ts';
 import { createBufferPool } from './buffers.ts';
 import { framesLength, readFrames } from './frames.ts';
 import { createFrontier } from './frontier.ts';
-import { openSourceFile, PIECE_BUFFER_BYTES } from './source-file.ts';
+import { openSourceFile, PIECE_BUFFER_BYTES, PIECE_BYTES } from './source-file.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hawser-frames-'));
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
@@ -43,6 +43,7 @@ function setup({ blockBytes, claimed = [], digestOf, runs = false }: Setup) {
     size,
     blockBytes,
     pool,
+    pace: { pieceBytes: () => PIECE_BYTES },
     claimed,
     digests: async () =>
       claimed.map(([first, end]) => ({
@@ -69,6 +70,7 @@ function setup({ blockBytes, claimed = [], digestOf, runs = false }: Setup) {
             return undefined;
           },
           sliceBytes: () => 100_000,
+          pieceBytes: () => PIECE_BYTES,
         },
       },
       first,
@@ -178,7 +180,7 @@ test('a body that waits for its turn holds one piece: the next is read when half
   };
   const pool = { take, give: buffers.give };
   const nobody = { handleData: () => undefined, handleRead: () => undefined, runningDigest: () => null };
-  const pace = { leaving: () => undefined, sliceBytes: () => 262144 };
+  const pace = { leaving: () => undefined, sliceBytes: () => 262144, pieceBytes: () => PIECE_BYTES };
   const frames = readFrames({ source, size: content.length, blockBytes: 262144, pool, frontier: nobody, pace }, 0, 36);
   const seen: number[] = [];
   for (let slice = 0; slice < 6; slice++) {

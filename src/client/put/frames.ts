@@ -72,12 +72,12 @@ type Pieces = () => Promise<Piece | null>;
 
 /** Several blocks a piece. */
 function smallBlocks(options: FramesOptions, first: number, end: number): Pieces {
-  const { source, size, blockBytes, pool, frontier } = options;
+  const { source, size, blockBytes, pool, frontier, pace } = options;
   let next = first;
   return async () => {
     if (next >= end) return null;
     const from = next;
-    next = Math.min(end, from + PIECE_BYTES / blockBytes);
+    next = Math.min(end, from + Math.max(1, Math.floor(pace.pieceBytes() / blockBytes)));
     const count = next - from;
     const buffer = await pool.take();
     try {

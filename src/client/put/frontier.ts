@@ -8,13 +8,15 @@ import { RangeSet } from '../../core/ranges.ts';
 import type { DigestRun } from '../../core/wire/digest-records.ts';
 import { type Blake3, blake3, createBlake3 } from '../../engine/blake3.ts';
 import type { BufferPool } from './buffers.ts';
-import { PIECE_BYTES, type SourceFile } from './source-file.ts';
+import type { Pace } from './paced.ts';
+import type { SourceFile } from './source-file.ts';
 
 export interface FrontierOptions {
   readonly source: SourceFile;
   readonly size: number;
   readonly blockBytes: number;
   readonly pool: BufferPool;
+  readonly pace: Pick<Pace, 'pieceBytes'>;
   /** Blocks that the receiver has, to be compared. */
   readonly claimed: readonly (readonly [number, number])[];
   /** Their digests, when the first of them is reached. */
@@ -39,7 +41,7 @@ export interface Frontier {
 }
 
 export function createFrontier(options: FrontierOptions): Frontier {
-  const { source, size, blockBytes, pool } = options;
+  const { source, size, blockBytes, pool, pace } = options;
   const claimed = RangeSet.from(options.claimed);
   /** Claimed, or read by the sender. */
   const readable = RangeSet.from(options.claimed);
@@ -78,7 +80,8 @@ export function createFrontier(options: FrontierOptions): Frontier {
     const buffer = await pool.take();
     try {
       while (position < end && !stopped) {
-        const piece = buffer.subarray(0, Math.min(PIECE_BYTES, end - position));
+        // No more of a buffer than the others use: what was never written to takes no memory.
+        const piece = buffer.subarray(0, Math.min(pace.pieceBytes(), end - position));
         await source.read(position, [piece]);
         whole.update(piece);
         compare?.handlePiece(position, piece);

@@ -98,7 +98,7 @@ async function* untilSent(
 
 /** Whoever computes the digest of the file reads these blocks again, from the page cache. */
 const NOBODY = { handleData: () => undefined, handleRead: () => undefined, runningDigest: () => null };
-const UNPACED = { leaving: () => undefined, sliceBytes: () => MOST_SLICE_BYTES };
+const UNPACED = { leaving: () => undefined, sliceBytes: () => MOST_SLICE_BYTES, pieceBytes: () => PIECE_BYTES };
 const FIRST_EPOCH = 1;
 const FAR_MS = 5;
 const LARGE_BYTES = 16 * 1024 * 1024;

@@ -17,6 +17,7 @@ import {
   sleepMs,
   withRetry,
 } from '../retry.ts';
+import type { Flow } from './flow.ts';
 import type { Pace } from './paced.ts';
 
 export interface Job extends Pace {
@@ -108,7 +109,7 @@ export function createJob(
   transfer: string,
   options: TransferOptions,
   stop: Stop,
-  flow: { readonly streams: number; readonly chunkBytes: number; readonly sliceBytes: number },
+  flow: Pick<Flow, 'streams' | 'chunkBytes' | 'sliceBytes' | 'pieceBytes'>,
   single: boolean,
 ): Job {
   const retry = { ...stop.retry, whilePaused: createPauseGate(api, transfer, stop.retry) };
@@ -151,6 +152,7 @@ export function createJob(
       return waitMs >= MIN_WAIT_MS ? sleepMs(waitMs, signal) : undefined;
     },
     sliceBytes: () => Math.max(SHORTEST_SLICE_BYTES, Math.min(flow.sliceBytes, (rate ?? Infinity) / 20)) | 0,
+    pieceBytes: () => flow.pieceBytes,
     notice: (code, message) => options.onEvent?.({ type: 'notice', code, message }),
     stop: stop.stop,
     throwIfStopped,

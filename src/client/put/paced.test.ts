@@ -7,7 +7,11 @@ async function slices(bytes: number, sliceBytes: number, contentBytes = bytes) {
   const lengths: number[] = [];
   const source = Uint8Array.from({ length: bytes }, (_, i) => i & 255);
   const seen: number[] = [];
-  const pace = { leaving: (count: number) => void counted.push(count), sliceBytes: () => sliceBytes };
+  const pace = {
+    leaving: (count: number) => void counted.push(count),
+    sliceBytes: () => sliceBytes,
+    pieceBytes: () => sliceBytes,
+  };
   for await (const slice of paced(pace, source, contentBytes)) {
     lengths.push(slice.length);
     seen.push(...slice);

@@ -5,6 +5,8 @@ export interface Pace {
   leaving(bytes: number): Promise<void> | undefined;
   /** Longest piece handed to the transport: short enough that a slow link, or a low rate, shows movement. */
   sliceBytes(): number;
+  /** How much of a file is read at once, where its blocks are no longer. */
+  pieceBytes(): number;
 }
 
 /** Slices of `bytes`, of which `contentBytes` count: headers do not. */

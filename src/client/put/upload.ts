@@ -170,6 +170,7 @@ async function sendRound(
     size,
     blockBytes,
     pool,
+    pace: job,
     claimed,
     digests: () => askDigests(job, upload),
     runs: () => runs && inOrder(),
