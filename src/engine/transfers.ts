@@ -274,8 +274,10 @@ export function createTransfers(context: {
   }
 }
 
+/** Of names that are no text what is stored shows it. */
 function isSame(there: TransferRecord, { owner, kind, source, destination }: TransferRecord): boolean {
-  return there.owner === owner && there.kind === kind && there.source === source && there.destination === destination;
+  const isTheirs = there.owner === owner && there.kind === kind;
+  return isTheirs && there.source === source.toWellFormed() && there.destination === destination.toWellFormed();
 }
 
 function check(entry: { record: TransferRecord }): void {

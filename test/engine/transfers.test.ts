@@ -25,7 +25,7 @@ describe('transfers', () => {
 
   it('is the same when it is begun again with the same id, and another for whoever else comes with it', async (t) => {
     const { engine } = await openEngine(t);
-    const chosen = { ...request, id: 'abcdefghij' };
+    const chosen = { ...request, source: 'a\udcff', id: 'abcdefghij' };
     const [first, late] = await Promise.all([engine.createTransfer(WRITER, chosen), engine.createTransfer(WRITER, chosen)]);
     assert.deepEqual([first.id, late.id], ['t-abcdefghij', 't-abcdefghij']);
     assert.equal((await engine.listTransfers(WRITER, { limit: 10 })).length, 1);
