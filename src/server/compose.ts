@@ -136,7 +136,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       stopSweeping();
       listener.stop();
       lanes?.dropSilent();
-      const ended = Promise.all([engine.drain(), requests.idle()]);
+      const ended = engine.drain().then(() => within(limits.lastAnswersMs, requests.idle()));
       await within(limits.closeMs, ended);
       await closeAll();
     };

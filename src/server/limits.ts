@@ -31,6 +31,8 @@ export interface Limits {
   readonly drainMs: number;
   /** After close(), requests in flight have so long to end. */
   readonly closeMs: number;
+  /** Of these, when all that came is safe: answers are under way, and clients that are gone take none. */
+  readonly lastAnswersMs: number;
   /** Lanes at once, of all and of one token: each may hold 64 MiB and more while blocks are incomplete. */
   readonly lanes: number;
   readonly lanesPerOwner: number;
@@ -57,6 +59,7 @@ export const DEFAULT_LIMITS: Limits = {
   drainBytes: 16 * MIB,
   drainMs: 5_000,
   closeMs: 9_000,
+  lastAnswersMs: 3_000,
   lanes: 64,
   lanesPerOwner: 8,
   probeBytes: 64 * MIB,
