@@ -37,7 +37,7 @@ export function startThread(laneModule: string = LANE_MODULE): ThreadHost & { st
     // Options of the process may be none for a thread (--input-type), and it needs none.
     execArgv: [],
     // What lives there lives for a packet or for the lane: more room would only be filled before it is swept.
-    resourceLimits: { maxYoungGenerationSizeMb: 4 },
+    resourceLimits: { maxYoungGenerationSizeMb: 2 },
   });
   const queue = new ItemQueue();
   const links = new Map<number, LaneLink>();
