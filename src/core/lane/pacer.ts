@@ -11,6 +11,7 @@ export class Pacer {
   #promisedUs: Us = Number.NaN;
   #lateUs = 0;
   #catchUpUs = 0;
+  #mostBurstUs = Number.POSITIVE_INFINITY;
 
   constructor(nowUs: Us, bytesPerSecond: number) {
     this.#accruedUs = nowUs;
@@ -18,10 +19,12 @@ export class Pacer {
     this.#budgetBytes = MIN_BURST_BYTES;
   }
 
-  setRate(nowUs: Us, bytesPerSecond: number): void {
-    if (bytesPerSecond === this.#rate) return;
+  /** `mostBurstUs`: what the path can take at once. */
+  setRate(nowUs: Us, bytesPerSecond: number, mostBurstUs: Us = Number.POSITIVE_INFINITY): void {
+    if (bytesPerSecond === this.#rate && mostBurstUs === this.#mostBurstUs) return;
     this.#accrue(nowUs);
     this.#rate = bytesPerSecond;
+    this.#mostBurstUs = mostBurstUs;
     this.#budgetBytes = Math.min(this.#budgetBytes, this.#burstBytes());
   }
 
@@ -60,7 +63,8 @@ export class Pacer {
   }
 
   #burstBytes(): number {
-    return Math.max(MIN_BURST_BYTES, (this.#rate * Math.max(MIN_BURST_US, 2 * this.#lateUs, this.#catchUpUs)) / 1e6);
+    const burstUs = Math.min(Math.max(MIN_BURST_US, 2 * this.#lateUs, this.#catchUpUs), this.#mostBurstUs);
+    return Math.max(MIN_BURST_BYTES, (this.#rate * burstUs) / 1e6);
   }
 }
 

@@ -154,7 +154,7 @@ export class Path {
     if (this.isLogFull) return false;
     if (this.probes > 0) return true;
     if (this.suspect && !this.controller.stalled) return false;
-    this.pacer.setRate(nowUs, this.controller.rateBytesPerSecond(nowUs));
+    this.pacer.setRate(nowUs, this.controller.rateBytesPerSecond(nowUs), this.controller.mostBurstUs);
     if (!this.pacer.canSend(nowUs, bytes + IP_UDP_BYTES)) return false;
     return this.controller.stalled || this.controller.pipeBytes() < this.controller.windowBytes();
   }
@@ -186,7 +186,7 @@ export class Path {
   /** When it is worth waking up to send, going by the pacer alone: a wake-up for every packet would be thousands in a second. */
   nextSendUs(nowUs: Us): Us {
     const rate = this.controller.rateBytesPerSecond(nowUs);
-    this.pacer.setRate(nowUs, rate);
+    this.pacer.setRate(nowUs, rate, this.controller.mostBurstUs);
     return this.pacer.nextUs(nowUs, Math.max(DATA_PACKET_BYTES + IP_UDP_BYTES, rate * SEND_TOGETHER_SECONDS));
   }
 

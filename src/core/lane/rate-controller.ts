@@ -130,8 +130,7 @@ export class RateController {
     reports.settle(nowUs);
     if (state.mode === 'compete' && reports.settled > before)
       this.#competition.handleSettled(nowUs, this.#log, before, reports.settled);
-    const { end } = this.#interval;
-    if (end >= 0 && reports.settled >= end) this.#decide(nowUs);
+    if (this.#interval.end >= 0 && reports.settled >= this.#interval.end) this.#decide(nowUs);
   }
 
   /** All that was sent is known to have arrived, though not every packet was told of: nothing is in the pipe. */
@@ -271,12 +270,12 @@ export class RateController {
     return this.#state.mode === 'stalled';
   }
 
-  get mode(): string {
-    return this.#state.mode;
+  get mostBurstUs(): Us {
+    return this.#state.mostBurstUs;
   }
 
-  get competing(): boolean {
-    return this.#state.mode === 'compete';
+  get mode(): string {
+    return this.#state.mode;
   }
 
   get goodputBytesPerSecond(): number {
@@ -319,8 +318,8 @@ export class RateController {
     this.#patienceUs = 0;
     if (this.#knowsRtt) return;
     this.#knowsRtt = true;
-    const isSooner = this.#state.handleFirstRtt();
-    if (isSooner || this.#memory.planFor(this.#state, TRAIN) !== TRAIN) this.#interval = this.#begin(nowUs, TRAIN);
+    if (this.#state.handleFirstRtt() || this.#memory.planFor(this.#state, TRAIN) !== TRAIN)
+      this.#interval = this.#begin(nowUs, TRAIN);
   }
 
   #resume(nowUs: Us): void {
@@ -439,7 +438,6 @@ export class RateController {
   }
 }
 
-/** Of a question, with the repair that goes with it. */
 const FEW_PACKETS = 8;
 const MOVES_US = 1_000_000;
 /** With the guess, a second: RFC 6298 section 2.1. */

@@ -43,7 +43,8 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
     return { plan: TRAIN, verdict: 'pass' };
   }
   // All of it came as fast as it went, but for long runs of losses: a burst, of which the next train will tell more.
-  const isBurst = m.lost >= BURST_PACKETS * m.runs && m.throughput >= rate * (1 + 0.7 * step) && e.queueUs < e.targetUs;
+  const isBurst =
+    m.runs <= 3 && m.lost >= BURST_PACKETS * m.runs && m.throughput >= rate * (1 + 0.7 * step) && e.queueUs < e.targetUs;
   if (state.mode === 'ramp' && isBurst && state.repeats < MOST_REPEATS) {
     state.repeats++;
     return { plan: TRAIN, verdict: 'burst' };
@@ -171,7 +172,7 @@ function learnClear(state: RateState, e: Evidence): Decided | null {
 /** Too few arrival times to know rate or queue; losses are known all the same. */
 export function decideBlind(state: RateState, e: Evidence): Decided {
   const { measured: m, interval } = e;
-  if (m.loss <= state.loss.rate + e.margin) state.loss.drift(m.loss, m.packets);
+  if (m.loss <= state.loss.rate + e.margin && interval.kind !== 'train') state.loss.drift(m.loss, m.packets);
   if (interval.kind === 'check') state.rate = interval.reference.rate;
   if (interval.kind === 'train') return { plan: state.mode === 'ramp' ? TRAIN : STEADY, verdict: 'blind' };
   return { plan: STEADY, verdict: 'blind' };

@@ -48,7 +48,7 @@ export class LossBaseline {
 
   /** What a measured loss may exceed the baseline by and still be chance. */
   margin(packets: number): number {
-    return Math.max(0.01, 3 * this.sigma(packets));
+    return Math.max(0.01, Math.min(MOST_MARGIN, 3 * this.sigma(packets)));
   }
 
   observeRuns(packets: number, lost: number, runs: number): void {
@@ -170,3 +170,5 @@ const RUN_MEMORY = 0.98;
 const MAX_CORRELATION = 0.995;
 const LEAST_RATE = 0.002;
 const MAX_DRIFT = 0.005;
+/** A queue that overflows loses in runs as well: however bursty the path is, so much more is not taken for chance. */
+const MOST_MARGIN = 0.4;

@@ -245,6 +245,11 @@ export class RateState {
     return this.targetCapUs < 0.9 * this.#freeTargetUs(this.rate);
   }
 
+  /** What may leave at once: the longest queue that was seen, where losses have shown that there is no room for more. */
+  get mostBurstUs(): Us {
+    return this.shallow ? 2 * this.targetCapUs : Number.POSITIVE_INFINITY;
+  }
+
   failTrain(): void {
     this.holdExponent = Math.min(this.holdExponent + 1, 5);
     this.hold = 1 << this.holdExponent;

@@ -39,7 +39,7 @@ function limitedBy(nowUs: Us, { paths, blocksOut, streamsOut, capBytesPerSecond 
   if (!streamsOut.hasWork && blocksOut.unsentSymbols === 0) return 'application';
   const rate = paths.reduce((sum, path) => sum + path.controller.rateBytesPerSecond(nowUs), 0);
   if (rate >= 0.95 * capBytesPerSecond) return 'cap';
-  return paths.some((path) => path.controller.competing) ? 'competitor' : 'path';
+  return paths.some((path) => path.controller.mode === 'compete') ? 'competitor' : 'path';
 }
 
 function pathSnapshot(nowUs: Us, path: Path, paths: readonly Path[]): PathSnapshot {

@@ -151,7 +151,7 @@ export class RateFlow {
 
   #send(now: number): void {
     const { controller } = this;
-    this.#pacer.setRate(now, controller.rateBytesPerSecond(now));
+    this.#pacer.setRate(now, controller.rateBytesPerSecond(now), controller.mostBurstUs);
     while (this.#pacer.canSend(now, PACKET_BYTES) && controller.pipeBytes() < controller.windowBytes()) {
       if (!this.#hasData(now)) {
         controller.handleAppLimited(now);
@@ -160,7 +160,7 @@ export class RateFlow {
       const pn = this.log.add(now, PACKET_BYTES);
       this.#pacer.handleSent(now, PACKET_BYTES);
       controller.handleSent(pn, now);
-      this.#pacer.setRate(now, controller.rateBytesPerSecond(now));
+      this.#pacer.setRate(now, controller.rateBytesPerSecond(now), controller.mostBurstUs);
       this.sentPackets++;
       const wanted = controller.wantsAckNow(pn);
       this.#out.send(PACKET_BYTES, () => this.#arrive(pn, wanted), this.options.rttUs / 2);
