@@ -23,6 +23,8 @@ export interface EngineOptions {
   readonly historyMs?: number;
   /** How long a request waits for a digest before it answers "not yet". Default 10 s. */
   readonly patienceMs?: number;
+  /** Somebody has begun to put what may be many files: what stores them can get ready. */
+  readonly onManyFiles?: () => void;
 }
 
 export function createEngine(options: EngineOptions): Engine {
@@ -55,7 +57,12 @@ export function createEngine(options: EngineOptions): Engine {
       await uploads.close();
     },
 
-    createTransfer: transfers.create,
+    async createTransfer(who, request) {
+      const record = await transfers.create(who, request);
+      // The upload of one file begins its transfer itself.
+      if (request.kind === 'upload') options.onManyFiles?.();
+      return record;
+    },
     getTransfer: transfers.get,
     waitTransfer: transfers.wait,
     listTransfers: transfers.list,

@@ -78,7 +78,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     closers.push(() => files.close());
     const meta = await openSqliteMeta(join(state, 'hawser.db'));
     closers.push(() => meta.close());
-    const engine = createEngine({ files, meta });
+    const engine = createEngine({ files, meta, onManyFiles: files.startThreads });
     await engine.recover();
     const auth = createAuth({ meta, random: randomBytes, now: Date.now });
     const adminTokenFile = join(state, 'admin-token');
@@ -123,7 +123,6 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     });
     closers.push(() => listener.destroy());
     accept = listener.accept;
-    files.startThreads();
     // A port that cannot be had is told to whoever asks for a lane over HTTPS.
     lanes?.start().catch((error) => app.log.warn({ err: error }, 'no lanes for now'));
     const stopSweeping = every(SWEEP_MS, async () => {
