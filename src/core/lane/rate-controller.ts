@@ -347,7 +347,7 @@ export class RateController {
     const state = this.#state;
     state.mode = 'ramp';
     state.trainGain = 2;
-    state.hold = state.holdExponent = 0;
+    state.hold = state.holdExponent = state.repeats = 0;
     this.#interval = this.#begin(nowUs, TRAIN);
   }
 
