@@ -1,13 +1,21 @@
 /** Lanes over real sockets, both ends in threads of their own, through a relay that does what networks do. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
-import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import http, { type IncomingMessage } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import { after, before, describe, it } from 'node:test';
-import { promisify } from 'node:util';
+import {
+  application,
+  ask,
+  digest,
+  hasIpv6,
+  parameters,
+  pattern,
+  type Relay,
+  relayTo,
+} from '../../../test/transport/lanes-fixture.ts';
 import type { LaneLink } from './lane-link.ts';
 import type { LaneSocket } from './lane-socket.ts';
 import { type LaneListener, type ListenLanesOptions, listenLanes } from './listen.ts';
@@ -17,98 +25,6 @@ import type { LaneParameters } from './thread-messages.ts';
 import { startThread } from './worker-host.ts';
 
 type Thread = ReturnType<typeof startThread>;
-
-/** A body that differs everywhere. */
-function pattern(bytes: number): Buffer {
-  const body = Buffer.alloc(bytes);
-  for (let i = 0; i + 4 <= bytes; i += 4) body.writeUInt32LE(Math.imul(i, 2654435761) >>> 0, i);
-  return body;
-}
-
-const hasIpv6 = (): boolean =>
-  Object.values(networkInterfaces()).some((entries) => entries?.some(({ address }) => address === '::1'));
-
-const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-
-async function bodyOf(message: IncomingMessage): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  for await (const piece of message) pieces.push(piece as Buffer);
-  return Buffer.concat(pieces);
-}
-
-async function ask(link: LaneLink, path: string, body?: Buffer): Promise<{ text: string; bytes: Buffer }> {
-  const request = http.request({ createConnection: () => link.connect(), path, method: body ? 'PUT' : 'GET' });
-  request.end(body);
-  const [response] = (await once(request, 'response')) as [IncomingMessage];
-  const bytes = await bodyOf(response);
-  return { text: bytes.toString(), bytes };
-}
-
-function parameters(laneId = 'lane'): LaneParameters {
-  const secrets = { secret: randomBytes(32), clientRandom: randomBytes(32) };
-  return { laneId, suite: 'aes-128-gcm', ...secrets, maxPaths: 1, policy: { kind: 'fair' } };
-}
-
-/** Answers with what it got: /digest of a body, /bytes/N, /peer. */
-function application(): http.Server {
-  return http.createServer(async (request, response) => {
-    const [, what, count] = (request.url ?? '').split('/');
-    if (what === 'bytes') response.end(pattern(Number(count)));
-    else if (what === 'peer') response.end(`${request.socket.remoteAddress} ${request.socket.remotePort}`);
-    else if (what === 'forever') response.write('begun');
-    else response.end(digest(await bodyOf(request)));
-  });
-}
-
-interface Relay {
-  readonly port: number;
-  /** Datagrams that came from the server. */
-  readonly fromServer: Buffer[];
-  /** What to send on of a client's datagram; default: itself. */
-  onClient: (datagram: Buffer) => Buffer[];
-  /** Sends to the server from a new port, as a NAT that forgot the old one. */
-  rebind(): Promise<number>;
-  sendToServer(datagram: Buffer): void;
-  close(): void;
-}
-
-async function relayTo(port: number): Promise<Relay> {
-  const front = createSocket('udp4');
-  const backs: UdpSocket[] = [];
-  const fromServer: Buffer[] = [];
-  let client: { address: string; port: number } | null = null;
-  async function rebind(): Promise<number> {
-    const back = createSocket('udp4');
-    back.bind(0, '127.0.0.1');
-    await once(back, 'listening');
-    backs.push(back);
-    back.on('message', (datagram) => {
-      fromServer.push(datagram);
-      // What comes to a port that the NAT has forgotten does not come through.
-      if (client && back === backs.at(-1)) front.send(datagram, client.port, client.address);
-    });
-    return back.address().port;
-  }
-  await rebind();
-  front.bind(0, '127.0.0.1');
-  await once(front, 'listening');
-  const relay: Relay = {
-    port: front.address().port,
-    fromServer,
-    onClient: (datagram) => [datagram],
-    rebind,
-    sendToServer: (datagram) => backs.at(-1)!.send(datagram, port, '127.0.0.1'),
-    close() {
-      front.close();
-      for (const back of backs) back.close();
-    },
-  };
-  front.on('message', (datagram, from) => {
-    client = from;
-    for (const out of relay.onClient(datagram)) relay.sendToServer(out);
-  });
-  return relay;
-}
 
 const ways: [string, string | false, string][] = [
   ['system calls', native() === null && 'there is no node:ffi here', '1'],
@@ -403,88 +319,6 @@ for (const [name, skip, setting] of ways) {
     });
   });
 }
-
-describe('a process with a lane', { timeout: 30_000 }, () => {
-  it('ends by itself when nothing is left to do, and the server hears of it', async () => {
-    const server = startThread();
-    const app = application();
-    const closed = Promise.withResolvers<string>();
-    const listener = await listenLanes({
-      host: '127.0.0.1',
-      port: 0,
-      thread: server,
-      onStream: (_laneId, socket) => app.emit('connection', socket),
-      onClosed: (laneId, reason) => (laneId === 'close' ? closed.resolve(reason) : undefined),
-    });
-    const program = ({ secret, clientRandom, ...rest }: LaneParameters): string => `
-      import http from 'node:http';
-      import { openClientLane } from '${new URL('./open.ts', import.meta.url).href}';
-      const hex = (text) => Buffer.from(text, 'hex');
-      const link = await openClientLane({
-        ...${JSON.stringify(rest)},
-        secret: hex('${Buffer.from(secret).toString('hex')}'),
-        clientRandom: hex('${Buffer.from(clientRandom).toString('hex')}'),
-        endpoints: [{ host: '127.0.0.1', port: ${listener.port} }],
-      });
-      const ask = (then) => http.get({ createConnection: () => link.connect(), path: '/bytes/9' }, (response) => {
-        response.resume().on('end', then);
-      });
-      ask(async () => {
-        console.log('answered');
-        if (process.argv.at(-1) === 'close') await link.close('all is done');
-      });`;
-    const run = async (how: string): Promise<string> => {
-      const lane = parameters(how);
-      listener.add(lane);
-      const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program(lane), '--', how]);
-      return stdout;
-    };
-    assert.equal(await run('leave'), 'answered\n');
-    assert.equal(await run('close'), 'answered\n');
-    assert.equal(await closed.promise, 'all is done');
-    await listener.close();
-    await server.stop();
-  });
-});
-
-describe('a defect in a lane', { timeout: 30_000 }, () => {
-  it('ends that lane, and the thread goes on', async () => {
-    const usual = new URL('../../core/lane/connection.ts', import.meta.url).href;
-    const module = `import { createLane as usual } from '${usual}';
-      export const createLane = (options) => {
-        const lane = usual(options);
-        if (options.capBytesPerSecond === 666) lane.handlePacket = () => { throw new Error('out of its mind'); };
-        return lane;
-      };`;
-    const thread = startThread(`data:text/javascript,${encodeURIComponent(module)}`);
-    const client = startThread();
-    const closed = Promise.withResolvers<string>();
-    const app = application();
-    const listener = await listenLanes({
-      host: '127.0.0.1',
-      port: 0,
-      thread,
-      onStream: (_laneId, socket) => app.emit('connection', socket),
-      onClosed: (laneId, reason) => closed.resolve(`${laneId}: ${reason}`),
-    });
-    const [good, bad] = [parameters('good'), parameters('bad')];
-    listener.add(good);
-    listener.add({ ...bad, capBytesPerSecond: 666 });
-    const warned = once(process, 'warning');
-    const endpoints = [{ host: '127.0.0.1', port: listener.port }];
-    const stop = new AbortController();
-    const doomed = openClientLane({ ...bad, endpoints, thread: client, signal: stop.signal });
-    assert.equal(await closed.promise, 'bad: a defect in Hawser (out of its mind)');
-    assert.match(String((await warned)[0]), /out of its mind/);
-    stop.abort();
-    await assert.rejects(doomed, { code: 'interrupted' });
-    const link = await openClientLane({ ...good, endpoints, thread: client });
-    assert.equal((await ask(link, '/bytes/7')).bytes.length, 7);
-    await link.close();
-    await listener.close();
-    await Promise.all([thread.stop(), client.stop()]);
-  });
-});
 
 /** Datagrams that look more and more like the client's first, and are not. */
 function strangers(real: Buffer): Buffer[] {
