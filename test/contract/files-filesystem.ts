@@ -288,6 +288,17 @@ await import(${JSON.stringify(worker.href)});`,
       assert.deepEqual([Number(stdout) >= 2048, stderr, status], [true, '', 0]);
     });
 
+    test('read what is there also when they cannot make that room', () => {
+      const { stdout, stderr, status } = inOwnProcess(
+        [],
+        `
+        rmSync(new URL('.hawser/staging', import.meta.url), { recursive: true });
+        const [found] = await store.getMany(['/program.mjs'], 100_000);
+        console.log(found.message ?? found.entry.kind);`,
+      );
+      assert.deepEqual([stdout, stderr, status], ['file\n', '', 0]);
+    });
+
     test('do without node:ffi: only the mtime is then a little off', () => {
       const { stdout, stderr, status } = inOwnProcess(
         ['--no-experimental-ffi'],
@@ -345,7 +356,7 @@ function inOwnProcess(flags: string[], body: string): { stdout: string; stderr: 
   const program = join(root, 'program.mjs');
   fs.writeFileSync(
     program,
-    `import { readFileSync } from 'node:fs';
+    `import { readFileSync, rmSync } from 'node:fs';
 import { openFileSystemStore } from ${JSON.stringify(module)};
 const store = await openFileSystemStore({ root: ${JSON.stringify(root)} });
 ${body}`,
