@@ -18,16 +18,17 @@ if (Number(process.versions.node.split('.')[0]) >= OLDEST_MAJOR) await run();
 else rerun();
 
 async function run() {
-  module.enableCompileCache?.();
-  // Threads look here before they read their first file: if that is TypeScript which is not in the cache, Node loads 15 MB to strip it.
-  const cache = module.getCompileCacheDir?.();
-  if (cache !== undefined) process.env.NODE_COMPILE_CACHE ??= dirname(cache);
   // Bytes from a socket come in short-lived buffers outside the heap. With a small young generation they are freed as they die;
   // with a growing one V8 sees memory pile up and marks the whole heap every 32 MiB, which took half of a server's time.
   // A put receives next to nothing, and of many small files it remembers much for a while.
   if (process.argv[2] !== 'put') setFlagsFromString('--semi-space-growth-factor=1');
   // Of threads that start later: they handle no sockets, and hold a batch of small files at a time.
   setFlagsFromString('--min-semi-space-size=8');
+  // After the flags, for what is compiled under others is compiled anew: those of each kind of command have a cache of their own.
+  module.enableCompileCache?.();
+  // Threads look here before they read their first file: if that is TypeScript which is not in the cache, Node loads 15 MB to strip it.
+  const cache = module.getCompileCacheDir?.();
+  if (cache !== undefined) process.env.NODE_COMPILE_CACHE ??= dirname(cache);
   silenceOwnWarnings();
   trustOwnImports();
   const source = join(root, 'src', 'cli', 'main.ts');

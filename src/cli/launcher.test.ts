@@ -55,6 +55,18 @@ describe('the launcher', () => {
     assert.doesNotMatch(stderr, /FFI is an experimental/);
   });
 
+  it('keeps what was compiled for one command when another ran in between', (t) => {
+    const { folder, bin } = project(`export async function start() {}`);
+    t.after(() => rmSync(folder, { recursive: true }));
+    const { NODE_COMPILE_CACHE: _, ...outside } = process.env;
+    const env = { ...outside, TMPDIR: folder, NODE_DEBUG_NATIVE: 'COMPILE_CACHE' };
+    const run = (command: string) => spawnSync(process.execPath, [bin, command], { env, encoding: 'utf8' }).stderr;
+    const ofEntry = /V8 code cache for ESM file:.*main\.ts was (accepted|rejected)/;
+    assert.doesNotMatch(run('put') + run('ls'), ofEntry);
+    assert.equal(ofEntry.exec(run('put'))?.[1], 'accepted');
+    assert.equal(ofEntry.exec(run('ls'))?.[1], 'accepted');
+  });
+
   describe('on a Node.js that is too old', { skip: older === undefined && 'there is none on this machine' }, () => {
     const old = older ?? '';
 
