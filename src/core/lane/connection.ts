@@ -227,6 +227,10 @@ class LaneMachine implements Lane {
     return Math.min(next, this.scheduler.tailUs(nowUs), this.creditWatch.dueUs);
   }
 
+  mostGatherUs(nowUs: Us): Us {
+    return this.paths.reduce((least, path) => Math.min(least, path.mostGatherUs(nowUs)), Infinity);
+  }
+
   pollTransmit(nowUs: Us, out: Uint8Array): boolean {
     if (this.control.poll(nowUs, this.paths, this.transmit, out)) return true;
     if (this.closed) return false;
@@ -241,7 +245,7 @@ class LaneMachine implements Lane {
       this.writeData(nowUs, path, out);
       return true;
     }
-    this.watchCredit(nowUs);
+    this.creditWatch.watch(nowUs, this.streamsOut.blocked, this.paths);
     return false;
   }
 
@@ -370,12 +374,6 @@ class LaneMachine implements Lane {
     transmit.ackNow = probe || last || path.controller.wantsAckNow(transmit.packetNumber);
     path.sentBytes += datagramBytes;
     if (transmit.toCandidate && path.candidate) path.candidate.sentBytes += datagramBytes;
-  }
-
-  private watchCredit(nowUs: Us): void {
-    const timeoutUs = this.paths.reduce((least, path) => Math.min(least, path.timeoutUs), Infinity);
-    const heardUs = this.paths.reduce((latest, path) => Math.max(latest, path.lastHeardUs), 0);
-    this.creditWatch.watch(nowUs, this.streamsOut.blocked, timeoutUs, heardUs);
   }
 
   /** Timeouts, and what they say about the path. */

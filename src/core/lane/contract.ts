@@ -55,6 +55,8 @@ export interface Lane {
   handleTimer(nowUs: Us): void;
   /** The earliest instant at which handleTimer or pollTransmit has something to do; Infinity: nothing until a packet or a command. */
   nextWakeUs(nowUs: Us): Us;
+  /** For so long packets that may leave may wait for others: what leaves together makes a queue of as much. Infinity: no bound. */
+  mostGatherUs(nowUs: Us): Us;
   /** Writes the next packet's plaintext into `out` (1400 bytes) and fills `transmit`; false when nothing is to be sent now. */
   pollTransmit(nowUs: Us, out: Uint8Array): boolean;
   readonly transmit: Transmit;

@@ -11,7 +11,7 @@ test('who hears nothing asks again soon, and who hears something ever more rarel
         asked.push(now);
         watch.handleAsked(now);
       }
-      watch.watch(now, true, 300_000, heardUs(now));
+      watch.watch(now, true, [{ timeoutUs: 300_000, lastHeardUs: heardUs(now) }]);
     }
   };
   run(0, 1_300_000, () => 0);
@@ -21,6 +21,6 @@ test('who hears nothing asks again soon, and who hears something ever more rarel
   asked.length = 0;
   run(1_300_000, 21_300_000, (now) => now);
   assert.ok(asked.length >= 8 && asked.length <= 16, `${asked.length}`);
-  watch.watch(21_300_000, false, 300_000, 0);
+  watch.watch(21_300_000, false, []);
   assert.equal(watch.dueUs, Infinity);
 });

@@ -4,6 +4,12 @@
  */
 import type { Us } from './contract.ts';
 
+/** Of a path: how long an answer may take, and when anything last came from the peer. */
+export interface WatchedPath {
+  readonly timeoutUs: Us;
+  readonly lastHeardUs: Us;
+}
+
 export class CreditWatch {
   /** When to ask; Infinity: there is nothing to ask for. */
   dueUs: Us = Infinity;
@@ -13,13 +19,15 @@ export class CreditWatch {
   private blockedUs: Us = Infinity;
   private heardUs: Us = 0;
 
-  /** After all that could be sent was. `heardUs`: when anything last came from the peer. */
-  watch(nowUs: Us, isBlocked: boolean, timeoutUs: Us, heardUs: Us): void {
+  /** After all that could be sent was. */
+  watch(nowUs: Us, isBlocked: boolean, paths: readonly WatchedPath[]): void {
     if (!isBlocked) {
       this.dueUs = this.askedUs = this.blockedUs = Infinity;
       this.heeded = 0;
       return;
     }
+    const timeoutUs = paths.reduce((least, path) => Math.min(least, path.timeoutUs), Infinity);
+    const heardUs = paths.reduce((latest, path) => Math.max(latest, path.lastHeardUs), 0);
     this.heardUs = heardUs;
     if (this.blockedUs === Infinity) this.blockedUs = nowUs;
     if (this.askedUs === Infinity) this.dueUs = this.blockedUs + Math.min(MOST_WAIT_US, timeoutUs);

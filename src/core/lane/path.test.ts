@@ -138,6 +138,14 @@ test('an address that is not proven gets three times what came from it', () => {
 });
 
 /** A path with packets of one large block; a receiver whose clock is ours. */
+test('a path has what leaves together be little while it looks for its rate, and has no say while it carries nothing', () => {
+  const { path, send, now } = sender();
+  assert.equal(path.mostGatherUs(now() + 1e6), Infinity);
+  send();
+  assert.equal(path.mostGatherUs(now()), 1000);
+  assert.equal(path.mostGatherUs(now() + 1e6), Infinity);
+});
+
 function sender(symbols = 103, validated = true) {
   let nowUs = 1000;
   const blocks = new BlocksOut(createBlockEncoder());

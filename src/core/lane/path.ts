@@ -190,6 +190,11 @@ export class Path {
     return this.pacer.nextUs(nowUs, Math.max(DATA_PACKET_BYTES + IP_UDP_BYTES, rate * SEND_TOGETHER_SECONDS));
   }
 
+  /** For so long its packets may wait for others to leave with; Infinity, too, for a path that carries none just now. */
+  mostGatherUs(nowUs: Us): Us {
+    return nowUs - this.lastDataSentUs < SENDING_US ? this.controller.mostGatherUs : Infinity;
+  }
+
   /** Records a data packet that is about to leave; returns its number. */
   handleSent(nowUs: Us, datagramBytes: number, choice: SymbolChoice): number {
     if (--this.nextSkip === 0) {
@@ -401,6 +406,7 @@ export class Path {
 const INITIAL_RTT_US = 200_000;
 /** Packets of so long a time leave in one wake-up; timers are no finer on most machines. */
 const SEND_TOGETHER_SECONDS = 0.00075;
+const SENDING_US = 10_000;
 const SIZE_TIMEOUTS = 2;
 const SIZE_SILENCE_US = 2_000_000;
 const MIN_REORDER_US = 4_000;

@@ -274,6 +274,10 @@ export class RateController {
     return this.#state.mostBurstUs;
   }
 
+  get mostGatherUs(): Us {
+    return this.#state.mostGatherUs;
+  }
+
   get mode(): string {
     return this.#state.mode;
   }
@@ -389,9 +393,8 @@ export class RateController {
     if (state.mode === 'compete' && railed) this.#competition.handleLowered();
     if (this.#decisionLog) this.#decisionLog(describeDecision(e, state, decided.verdict, before));
     this.#breaker.observe(nowUs, measured.loss, state.recentLoss);
-    let plan = decided.plan;
-    if (plan.kind === 'train' && state.rate * state.trainGain > this.#cap) plan = trainToCap(state, this.#cap);
-    this.#interval = this.#begin(nowUs, plan);
+    const exceedsCap = decided.plan.kind === 'train' && state.rate * state.trainGain > this.#cap;
+    this.#interval = this.#begin(nowUs, exceedsCap ? trainToCap(state, this.#cap) : decided.plan);
   }
 
   /** The instant at which all lanes look has come: what is being measured gives way. */

@@ -250,6 +250,15 @@ export class RateState {
     return this.shallow ? 2 * this.targetCapUs : Number.POSITIVE_INFINITY;
   }
 
+  /**
+   * What leaves together makes a queue of as much: a quarter of the buffer where that is short, and little while nobody knows
+   * whether it is.
+   */
+  get mostGatherUs(): Us {
+    if (this.mode === 'ramp' || this.suspicion) return UNKNOWN_GATHER_US;
+    return this.shallow ? this.targetCapUs / 2 : Number.POSITIVE_INFINITY;
+  }
+
   failTrain(): void {
     this.holdExponent = Math.min(this.holdExponent + 1, 5);
     this.hold = 1 << this.holdExponent;
@@ -366,6 +375,7 @@ const SLOW_TARGET_RATE = 20e6 / 8;
 /** A train's excess is 20 ms of queue whatever its gain, and 4 reaches the path's rate in half the round trips of 2. */
 export const RAMP_GAIN = 4;
 const EASE_US = 250_000;
+const UNKNOWN_GATHER_US = 1000;
 const DRAIN_PERIOD_US = 5_000_000;
 const CHECK_PERIOD_US = 1_000_000;
 /** Below it, 32 packets a round trip would be too fast for a path of which nothing is known. */

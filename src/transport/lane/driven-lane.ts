@@ -277,6 +277,10 @@ export class DrivenLane {
     return this.lane.nextWakeUs(this.advance(nowUs));
   }
 
+  mostGatherUs(nowUs: Us): Us {
+    return this.lane.mostGatherUs(this.advance(nowUs));
+  }
+
   /** The next event of the Lane that others want to know of. */
   pollEvent(): LaneEvent | null {
     const event = this.lane.pollEvent();

@@ -18,6 +18,8 @@ export interface StepResult {
   /** Datagrams of full size that came, and that went. */
   bulkIn: number;
   bulkOut: number;
+  /** For so long what is to be sent may wait for more. */
+  mostGatherUs: Us;
 }
 
 export interface ThreadLoop {
@@ -36,7 +38,7 @@ function pollingLoop({ nowUs, step }: ThreadLoopOptions, poller: NativePoller): 
   let scheduled = false;
   let woken = false;
   const gathering = new Gathering(nowUs());
-  let result: StepResult = { wakeUs: Infinity, bulkIn: 0, bulkOut: 0 };
+  let result: StepResult = { wakeUs: Infinity, bulkIn: 0, bulkOut: 0, mostGatherUs: Infinity };
   let endedUs = nowUs();
   let gatherUntilUs = 0;
   let lateUs = 0;
@@ -136,7 +138,7 @@ class Gathering {
   }
 
   /** How long after this step's beginning the next should be. */
-  handleStep(nowUs: Us, { bulkIn, bulkOut }: StepResult): Us {
+  handleStep(nowUs: Us, { bulkIn, bulkOut, mostGatherUs }: StepResult): Us {
     this.bulkIn += bulkIn;
     this.bulkOut += bulkOut;
     const elapsedUs = nowUs - this.sinceUs;
@@ -151,7 +153,7 @@ class Gathering {
       this.sinceUs = nowUs;
       this.bulkIn = this.bulkOut = 0;
     }
-    return this.gatherUs;
+    return Math.min(this.gatherUs, mostGatherUs);
   }
 }
 

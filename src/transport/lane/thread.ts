@@ -43,7 +43,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   const header = newHeader();
   const relay = new StreamRelay(lanes, post, fail);
   const farewells: FromThread[] = [];
-  const result: StepResult = { wakeUs: Infinity, bulkIn: 0, bulkOut: 0 };
+  const result: StepResult = { wakeUs: Infinity, bulkIn: 0, bulkOut: 0, mostGatherUs: Infinity };
   const loop = createThreadLoop({ nowUs, poller, step });
   /** The port whose datagrams are being handled. */
   let receiving: DatagramPort | null = null;
@@ -122,7 +122,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   function step(atUs: Us, lagUs: Us): StepResult {
     stepUs = atUs;
     result.bulkIn = 0;
-    result.wakeUs = Infinity;
+    result.wakeUs = result.mostGatherUs = Infinity;
     for (const port of ports) {
       receiving = port;
       port.receive(MOST_RECEIVED, handleDatagram);
@@ -155,6 +155,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
     const sent = driven.transmit(now, batch, MOST_SENT);
     pollEvents(driven);
     housekeep(driven, now);
+    result.mostGatherUs = Math.min(result.mostGatherUs, driven.mostGatherUs(now));
     const wakeUs = sent === MOST_SENT ? now : Math.min(driven.nextWakeUs(now), now + LONGEST_SLEEP_US);
     const done = driven.closed && (wakeUs > now + LONGEST_SLEEP_US / 2 || now > driven.heardUs + driven.idleUs);
     if (!done) return wakeUs;

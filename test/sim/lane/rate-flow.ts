@@ -30,6 +30,8 @@ export interface RateFlowOptions {
   sourceBytesPerSecond: number;
   sender: Partial<HostOptions>;
   receiver: Partial<HostOptions>;
+  /** Datagrams of a bulk transfer leave by the dozen, as the thread does it that waits to the microsecond; otherwise by Node's timers. */
+  gathers: boolean;
   /** Clocks of day disagree by so much. */
   wallErrorUs: number;
   decisionLog: ((line: string) => void) | null;
@@ -49,6 +51,7 @@ const DEFAULTS: RateFlowOptions = {
   sourceBytesPerSecond: Number.POSITIVE_INFINITY,
   sender: { timerLateUs: 500 },
   receiver: { receiveBatchUs: 1000 },
+  gathers: false,
   wallErrorUs: 0,
   decisionLog: null,
   makeController: (options) => new RateController(options),
@@ -59,6 +62,10 @@ const MAX_SAMPLES = 24;
 const MAX_AGAIN = 8;
 const SAMPLE_EVERY_US = 1000;
 const TICK_US = 1000;
+/** As in thread-loop.ts. */
+const GATHERED = 40;
+const MOST_GATHER_US = 4000;
+const SPARSE_US = 250;
 const REORDER_PACKETS = 3;
 const MIN_REORDER_US = 4000;
 
@@ -85,6 +92,7 @@ export class RateFlow {
   readonly #receiver: SimHost;
   #pacer!: Pacer;
   #timerAt = Number.POSITIVE_INFINITY;
+  #gatherUntilUs = Number.NEGATIVE_INFINITY;
   #sourceBytes = 0;
   #sourceUs = 0;
   // What the receiver knows: when each packet was read, on its clock.
@@ -151,6 +159,8 @@ export class RateFlow {
 
   #send(now: number): void {
     const { controller } = this;
+    if (now < this.#gatherUntilUs) return;
+    this.#gatherUntilUs = now + this.#gatherUs(now);
     this.#pacer.setRate(now, controller.rateBytesPerSecond(now), controller.mostBurstUs);
     while (this.#pacer.canSend(now, PACKET_BYTES) && controller.pipeBytes() < controller.windowBytes()) {
       if (!this.#hasData(now)) {
@@ -177,8 +187,15 @@ export class RateFlow {
     return true;
   }
 
+  #gatherUs(now: number): number {
+    const spacingUs = (PACKET_BYTES * 1e6) / this.controller.rateBytesPerSecond(now);
+    if (!this.options.gathers || spacingUs > SPARSE_US) return 0;
+    return Math.min(GATHERED * spacingUs, MOST_GATHER_US, this.controller.mostGatherUs);
+  }
+
   #arm(now: number): void {
-    const due = Math.max(now + TICK_US, Math.min(this.#pacer.nextUs(now, PACKET_BYTES), now + 20 * TICK_US));
+    const soonest = this.options.gathers ? Math.max(now, this.#gatherUntilUs) : now + TICK_US;
+    const due = Math.max(soonest, Math.min(this.#pacer.nextUs(now, PACKET_BYTES), now + 20 * TICK_US));
     if (this.#timerAt <= due) return;
     this.#timerAt = due;
     this.#sender.timer(this.#net.nowUs + (due - now), this.#pump);
