@@ -18,6 +18,8 @@ export interface LaneKeeper {
   readonly mayOpen: boolean;
   /** The lane, opened if there is none. Rejects at once with the last failure while that is fresh or for good. */
   open(): Promise<LaneTransport>;
+  /** One that is being opened is not wanted after all; that is no failure. */
+  withdraw(): void;
   /** It is of no use any more: the next one may be. */
   drop(): void;
   /** Resolves when the server was told. */
@@ -26,6 +28,7 @@ export interface LaneKeeper {
 
 export function createLaneKeeper({ openLane, nowMs, onOpen }: LaneKeeperOptions): LaneKeeper {
   const stop = new AbortController();
+  let withdrawal = new AbortController();
   let lane: LaneTransport | null = null;
   let opening: Promise<LaneTransport> | null = null;
   let failure: Error | null = null;
@@ -37,9 +40,11 @@ export function createLaneKeeper({ openLane, nowMs, onOpen }: LaneKeeperOptions)
   const leaving = new Set<Promise<unknown>>();
 
   async function tryToOpen(): Promise<LaneTransport> {
+    withdrawal = new AbortController();
+    const signal = AbortSignal.any([stop.signal, withdrawal.signal]);
     try {
-      const made = await openLane(stop.signal);
-      if (stop.signal.aborted) {
+      const made = await openLane(signal);
+      if (signal.aborted) {
         await made.close();
         throw closedError();
       }
@@ -51,6 +56,7 @@ export function createLaneKeeper({ openLane, nowMs, onOpen }: LaneKeeperOptions)
       onOpen();
       return made;
     } catch (error) {
+      if (withdrawal.signal.aborted) throw error;
       failure = failureOf(error);
       againAtMs = nowMs() + waitMs(failure);
       failures++;
@@ -105,6 +111,9 @@ export function createLaneKeeper({ openLane, nowMs, onOpen }: LaneKeeperOptions)
       if (failure && nowMs() < againAtMs) return Promise.reject(failure);
       opening = tryToOpen();
       return opening;
+    },
+    withdraw() {
+      withdrawal.abort();
     },
     drop() {
       if (lane) lose(lane, 'Nothing came back over the lane for too long.');

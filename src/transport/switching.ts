@@ -170,18 +170,27 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
   };
 
   /**
-   * How far the server is shows with the first connection, two round trips before the first answer. Where none comes about for long
-   * a lane is worth it, however far that is: it is asked for over others.
+   * How far the server is shows with the first connection. Where none comes about in two looks it is far, or packets were lost, or it
+   * has a name that takes time to look up: the lane is asked for over a connection that begins now, beside the others, and not wanted
+   * any more when the server is near after all. Asked for when that is known, it would come a round trip later.
    */
   function watchFirst(): void {
     if (laneOnly || isNextDoor || !wanted || first || https.info().rttMs !== null) return;
+    const most = (expectedRttMs ?? NEAR_MS) < NEAR_MS ? LOOKS_IF_NEAR : LOOKS;
     let looks = 0;
+    let early: Promise<unknown> | null = null;
+    const end = (): void => clearInterval(first!);
     first = setInterval(() => {
-      const isKnown = https.info().rttMs !== null;
-      if (!isKnown && ++looks * LOOK_MS < LATE_MS) return;
-      clearInterval(first!);
-      if (isKnown) openIfWorthIt();
-      else if (keeper.mayOpen) keeper.open().then(leaveHttps, () => undefined);
+      const { rttMs } = https.info();
+      if (rttMs !== null) {
+        end();
+        if (rttMs < NEAR_MS && early) keeper.withdraw();
+        else openIfWorthIt();
+      } else if (++looks === most && keeper.mayOpen)
+        early = keeper
+          .open()
+          .then(leaveHttps, () => undefined)
+          .finally(end);
     }, LOOK_MS);
     first.unref();
   }
@@ -260,6 +269,8 @@ const AGAIN_MS = 60_000;
 const NEAR_MS = 8;
 const LEAST_STUCK_MS = 300;
 const LOOK_MS = 10;
-const LATE_MS = 700;
+/** After a thread was busy its timers come first, and what the network has told only then. */
+const LOOKS = 2;
+const LOOKS_IF_NEAR = 70;
 const DROP_MS = 5_000;
 const FAST_BYTES_PER_SECOND = 5_000_000;
