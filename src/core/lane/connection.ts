@@ -378,7 +378,7 @@ class LaneMachine implements Lane {
 
   /** Timeouts, and what they say about the path. */
   private watch(nowUs: Us, path: Path): void {
-    if (path.isLogFull && path.controller.stalled) path.giveUpOldest(this.blocksOut);
+    if (path.isLogFull && path.controller.mode === 'stalled') path.giveUpOldest(this.blocksOut);
     const isLate = nowUs >= path.timeoutAtUs();
     if (isLate && !path.suspect && !this.blocksOut.hasUnfinished) path.forgetInFlight(this.blocksOut);
     else if (isLate && !path.giveUpOvertaken(this.blocksOut)) {

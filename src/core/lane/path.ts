@@ -153,10 +153,10 @@ export class Path {
     if (!this.allowsBytes(bytes)) return false;
     if (this.isLogFull) return false;
     if (this.probes > 0) return true;
-    if (this.suspect && !this.controller.stalled) return false;
+    if (this.suspect && this.controller.mode !== 'stalled') return false;
     this.pacer.setRate(nowUs, this.controller.rateBytesPerSecond(nowUs), this.controller.mostBurstUs);
     if (!this.pacer.canSend(nowUs, bytes + IP_UDP_BYTES)) return false;
-    return this.controller.stalled || this.controller.pipeBytes() < this.controller.windowBytes();
+    return this.controller.mode === 'stalled' || this.controller.pipeBytes() < this.controller.windowBytes();
   }
 
   /** The account of packets holds no more; it is larger than any window, so that only an hour of silence can fill it. */

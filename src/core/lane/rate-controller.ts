@@ -136,7 +136,7 @@ export class RateController {
   /** All that was sent is known to have arrived, though not every packet was told of: nothing is in the pipe. */
   handleDelivered(): void {
     this.#reports.handleDelivered();
-    if (this.stalled) this.#stall.cancel(this.#state);
+    if (this.#state.mode === 'stalled') this.#stall.cancel(this.#state);
   }
 
   /** Our own event loop was late by so much. */
@@ -187,6 +187,10 @@ export class RateController {
       return Math.min(state.rate * REFILL_GAIN, this.#cap);
     const steady = state.mode === 'compete' ? state.rate : rate;
     return Math.min(nowUs < endUs ? steady * gain : state.rate, this.#cap);
+  }
+
+  bytesPerSecondWithoutTrain(nowUs: Us): number {
+    return Math.min(this.rateBytesPerSecond(nowUs), this.#state.rate);
   }
 
   /** A safety net: pacing is what controls. */
@@ -264,10 +268,6 @@ export class RateController {
   /** Of the last intervals, random or not. */
   get recentLoss(): number {
     return this.#state.recentLoss;
-  }
-
-  get stalled(): boolean {
-    return this.#state.mode === 'stalled';
   }
 
   get mostBurstUs(): Us {

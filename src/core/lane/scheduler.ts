@@ -78,7 +78,8 @@ export class Scheduler {
   hasWork(nowUs: Us, paths: readonly Path[], path: Path): boolean {
     if (!this.isUsable(paths, path) || !path.allowsBytes(DATA_PACKET_BYTES) || path.isLogFull) return false;
     const { blocksOut, streamsOut } = this;
-    if (path.probes > 0 || path.controller.stalled) return blocksOut.hasUnfinished || (blocksOut.hasRoom && streamsOut.hasWork);
+    if (path.probes > 0 || path.controller.mode === 'stalled')
+      return blocksOut.hasUnfinished || (blocksOut.hasRoom && streamsOut.hasWork);
     if (path.suspect) return false;
     if (path.controller.pipeBytes() >= path.controller.windowBytes()) return false;
     return this.choose(nowUs, paths, path, null);
@@ -105,7 +106,7 @@ export class Scheduler {
     if (spares && !path.suspect && blocksOut.chooseSpare(path.id, into)) return true;
     if (blocksOut.choose(threshold, this.urgentThreshold(path), into)) return true;
     // A probe, or the trickle that finds out when a dead path lives again: anything that could be of use.
-    return (path.probes > 0 || path.controller.stalled) && blocksOut.chooseAny(into);
+    return (path.probes > 0 || path.controller.mode === 'stalled') && blocksOut.chooseAny(into);
   }
 
   private threshold(nowUs: Us, paths: readonly Path[], path: Path, unsentBytes: number): number {
@@ -149,9 +150,12 @@ export class Scheduler {
     return controller.srttUs / 2 + queuedUs + (loss / (1 - loss)) * path.timeoutUs;
   }
 
-  /** At a low rate a block of 103 symbols would be seconds long, and what comes behind it would wait. */
+  /**
+   * At a low rate a block of 103 symbols would be seconds long, and what comes behind it would wait: so would the questions at a
+   * lane's start, which share a block with content, were it as long as the first train is fast.
+   */
   private blockSymbols(nowUs: Us, path: Path): number {
-    const symbols = Math.round((path.controller.rateBytesPerSecond(nowUs) * BLOCK_SECONDS) / SYMBOL_BYTES);
+    const symbols = Math.round((path.controller.bytesPerSecondWithoutTrain(nowUs) * BLOCK_SECONDS) / SYMBOL_BYTES);
     return Math.min(MAX_SOURCE_SYMBOLS, Math.max(MIN_BLOCK_SYMBOLS, symbols));
   }
 }

@@ -83,6 +83,20 @@ test('content that leaves with the first question begins with what is remembered
   }
 });
 
+test('a question that leaves together with content is there with the first packets, whatever was remembered', () => {
+  for (const memory of [{}, remembers(100, 100)]) {
+    const up = { bitsPerSecond: 100e6, delayUs: 50_000 };
+    const pair = new LanePair({ seed: 1, paths: [{ up }], clientPath: { opened: true, ...memory } });
+    const { client, server, net } = pair;
+    client.keep = server.keep = false;
+    const [question, content] = [client.lane.openStream(), client.lane.openStream()];
+    client.lane.write(question, new Uint8Array(300));
+    pair.send(client, content, 1e6);
+    assert.ok(pair.until(() => server.receivedBytes.get(question) === 300, 10e6));
+    assert.ok(net.nowUs < 75_000, `${net.nowUs} us`);
+  }
+});
+
 /** How long 3 MB take at 100 Mbit/s and 100 ms, after `questions` of a round trip each; of twelve seeds. */
 function meanUs(questions: number, lossRate: number, memory: Partial<PathOptions>): number {
   const took = (seed: number): number => {
