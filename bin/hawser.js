@@ -12,6 +12,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 
 const OLDEST_MAJOR = 24;
+const MOVING = ['put', 'get'];
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 if (Number(process.versions.node.split('.')[0]) >= OLDEST_MAJOR) await run();
@@ -30,10 +31,12 @@ async function run() {
   const cache = module.getCompileCacheDir?.();
   if (cache !== undefined) process.env.NODE_COMPILE_CACHE ??= dirname(cache);
   silenceOwnWarnings();
-  trustOwnImports();
-  const source = join(root, 'src', 'cli', 'main.ts');
-  const entry = existsSync(source) ? source : join(root, 'dist', 'cli', 'main.js');
-  const { start } = await import(pathToFileURL(entry).href);
+  const isSource = existsSync(join(root, 'src', 'cli', 'main.ts'));
+  const load = (file) => import(pathToFileURL(join(root, isSource ? 'src' : 'dist', `${file}.${isSource ? 'ts' : 'js'}`)).href);
+  (await load('transport/own-imports')).trustOwnImports();
+  // A thread starts on another processor while this one reads the rest.
+  if (MOVING.includes(process.argv[2])) (await load('cli/early-lane')).startEarlyLane(process.env);
+  const { start } = await load('cli/main');
   await start();
 }
 
@@ -45,23 +48,6 @@ function silenceOwnWarnings() {
     if (kind === 'ExperimentalWarning' && /\b(FFI|SQLite)\b/i.test(String(warning))) return;
     emit.call(process, warning, ...rest);
   };
-}
-
-/**
- * Our own files import each other by the names they have. Node looks each of a hundred up on disk, which takes as long as a fifth of
- * their loading; one that is missing is told when it is read.
- */
-function trustOwnImports() {
-  const own = new URL('../', import.meta.url).href;
-  const folders = [`${own}src/`, `${own}dist/`];
-  module.registerHooks?.({
-    resolve(specifier, context, next) {
-      const { parentURL } = context;
-      if (!specifier.startsWith('.') || !folders.some((folder) => parentURL?.startsWith(folder))) return next(specifier, context);
-      const { href } = new URL(specifier, parentURL);
-      return { url: href, format: href.endsWith('.ts') ? 'module-typescript' : 'module', shortCircuit: true };
-    },
-  });
 }
 
 function rerun() {

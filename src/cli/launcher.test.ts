@@ -22,7 +22,11 @@ function project(source: string, layout: 'src' | 'dist' = 'src'): { folder: stri
   mkdirSync(join(folder, layout, 'cli'), { recursive: true });
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
   copyFileSync(launcher, join(folder, 'bin', 'hawser.js'));
-  writeFileSync(join(folder, layout, 'cli', layout === 'src' ? 'main.ts' : 'main.js'), source);
+  const extension = layout === 'src' ? 'ts' : 'js';
+  mkdirSync(join(folder, layout, 'transport'));
+  writeFileSync(join(folder, layout, 'transport', `own-imports.${extension}`), 'export function trustOwnImports() {}');
+  writeFileSync(join(folder, layout, 'cli', `early-lane.${extension}`), 'export function startEarlyLane() {}');
+  writeFileSync(join(folder, layout, 'cli', `main.${extension}`), source);
   return { folder, bin: join(folder, 'bin', 'hawser.js') };
 }
 

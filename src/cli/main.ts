@@ -1,10 +1,7 @@
 /** The command line: from arguments to an exit code. bin/hawser.js calls `start`. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { CommanderError } from 'commander';
 import { EXIT } from '../core/errors.ts';
 import { failureOf, printFailure, usage } from './failure.ts';
-import { stateFolder } from './folders.ts';
 import { createProcessShell, endWithoutOutput } from './process-shell.ts';
 import { buildProgram, VERB_NAMES } from './program.ts';
 import type { Shell } from './shell.ts';
@@ -12,19 +9,11 @@ import type { Shell } from './shell.ts';
 export async function start(): Promise<never> {
   endWithoutOutput();
   const argv = process.argv.slice(2);
-  if (argv[0] === 'put' || argv[0] === 'get') prepareLane();
   const code = await run(argv, createProcessShell(argv, run));
   // Idle connections and timers of the client must not keep us: what was to be done is done.
   process.exitCode = code;
   await new Promise((resolve) => process.stdout.write('', resolve));
   process.exit(code);
-}
-
-/** Where lanes were used before, the thread for the next one starts beside us while we read the command line. */
-function prepareLane(): void {
-  if (!existsSync(join(stateFolder(process.env), 'lanes'))) return;
-  // Whoever needs it says what is wrong with it.
-  import('../transport/lane/worker-host.ts').then(({ laneThread }) => laneThread()).catch(() => undefined);
 }
 
 /** Runs one command line. Never throws: what goes wrong is printed, and told by the exit code. */

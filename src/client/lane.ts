@@ -23,6 +23,8 @@ export interface LaneWishes {
   readonly stallFolder?: string;
   /** Told of the file that a stall left. */
   readonly onStall?: (file: string) => void;
+  /** A hello is on its way: until it is answered there is time for other things. */
+  readonly onAsked?: () => void;
 }
 
 interface Server {
@@ -118,6 +120,7 @@ async function openWithTicket(context: Context, mostMs = MOST_HELLO_MS): Promise
       ...common(context, known.endpoints),
       hello,
       maxPaths: MOST_PATHS,
+      ...(wishes.onAsked ? { onGreeted: wishes.onAsked } : {}),
       timeoutMs: rttMs === null || mostMs > MOST_HELLO_MS ? mostMs : Math.min(mostMs, LEAST_HELLO_MS + 5 * rttMs),
       parameters({ answer, laneSecret, clientRandom }) {
         const { id, suite, paths, ticket } = answers.laneWelcome(answer, 'welcome');

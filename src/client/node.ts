@@ -48,12 +48,12 @@ export function createClient(options: ClientOptions): Client {
 
     // Loaded when needed: most commands move nothing, and start faster without.
     async put(sources, destination, options = {}) {
-      transport.prepare?.();
+      await transport.prepare?.();
       const { runPut } = await import('./put.ts');
       return runPut(api, sources, destination, options);
     },
     async get(sources, destination, options = {}) {
-      transport.prepare?.();
+      await transport.prepare?.();
       const { runGet } = await import('./get.ts');
       return runGet(api, sources, destination, options);
     },
@@ -113,10 +113,11 @@ function createTransport(options: ClientOptions, https: Transport, access: ApiOp
     https,
     laneOnly: wanted === 'lane',
     expectedRttMs: memory?.known?.worked ? memory.known.rttMs : null,
-    openLane: async (signal) => {
+    openLane: async (signal, onAsked) => {
       // The thread takes longest to start: before all else is read.
       const [{ openLane }] = await Promise.all([import('./lane.ts'), startLaneThread()]);
-      return openLane(createApi(https, access), server, { ...options.lane, paths }, memory, signal);
+      const wishes = { ...options.lane, paths, ...(onAsked ? { onAsked } : {}) };
+      return openLane(createApi(https, access), server, wishes, memory, signal);
     },
   });
 }

@@ -87,8 +87,11 @@ export interface Transport {
    */
   request(request: TransportRequest): Promise<TransportResponse>;
   info(): PathInfo;
-  /** Much is about to be moved: what takes a moment to set up and pays only then may be set up now. */
-  prepare?(): void;
+  /**
+   * Much is about to be moved: what takes a moment to set up and pays only then may be set up now. Where it resolves, the first word
+   * is on its way then: what can be done while it is answered had better begin after it.
+   */
+  prepare?(): void | Promise<void>;
   /** Ends what is under way. Where there is somebody to tell, it resolves when that is done. */
   close(): void | Promise<void>;
 }

@@ -4,8 +4,8 @@ import { closedError } from './connections.ts';
 import type { LaneTransport } from './lane-transport.ts';
 
 export interface LaneKeeperOptions {
-  /** Rejects with why there is no lane. `signal`: it is not wanted any more. */
-  readonly openLane: (signal: AbortSignal) => Promise<LaneTransport>;
+  /** Rejects with why there is no lane. `signal`: it is not wanted any more. `onAsked`: the first word is on its way. */
+  readonly openLane: (signal: AbortSignal, onAsked?: () => void) => Promise<LaneTransport>;
   readonly nowMs: () => number;
   readonly onOpen: () => void;
 }
@@ -17,7 +17,7 @@ export interface LaneKeeper {
   /** `open` would try now: nothing is under way, and the last failure is long enough ago. */
   readonly mayOpen: boolean;
   /** The lane, opened if there is none. Rejects at once with the last failure while that is fresh or for good. */
-  open(): Promise<LaneTransport>;
+  open(onAsked?: () => void): Promise<LaneTransport>;
   /** One that is being opened is not wanted after all; that is no failure. */
   withdraw(): void;
   /** It is of no use any more: the next one may be. */
@@ -39,11 +39,11 @@ export function createLaneKeeper({ openLane, nowMs, onOpen }: LaneKeeperOptions)
   let openedAtMs = 0;
   const leaving = new Set<Promise<unknown>>();
 
-  async function tryToOpen(): Promise<LaneTransport> {
+  async function tryToOpen(onAsked?: () => void): Promise<LaneTransport> {
     withdrawal = new AbortController();
     const signal = AbortSignal.any([stop.signal, withdrawal.signal]);
     try {
-      const made = await openLane(signal);
+      const made = await openLane(signal, onAsked);
       if (signal.aborted) {
         await made.close();
         throw closedError();
@@ -104,12 +104,12 @@ export function createLaneKeeper({ openLane, nowMs, onOpen }: LaneKeeperOptions)
     get mayOpen() {
       return !lane && !opening && !stop.signal.aborted && nowMs() >= againAtMs;
     },
-    open() {
+    open(onAsked) {
       if (lane) return Promise.resolve(lane);
       if (opening) return opening;
       if (stop.signal.aborted) return Promise.reject(closedError());
       if (failure && nowMs() < againAtMs) return Promise.reject(failure);
-      opening = tryToOpen();
+      opening = tryToOpen(onAsked);
       return opening;
     },
     withdraw() {

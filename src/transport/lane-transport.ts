@@ -65,7 +65,7 @@ function named(path: PathSnapshot, name: string | undefined): PathSnapshot {
 function rttMs(link: LaneLink): number | null {
   const paths = link.stats()?.paths ?? [];
   const least = Math.min(...paths.map(({ minRttUs }) => minRttUs));
-  return Number.isFinite(least) && least > 0 ? least / 1000 : null;
+  return Number.isFinite(least) && least > 0 ? least / 1000 : link.greetedRttMs;
 }
 
 const MOST_STREAMS = 32;

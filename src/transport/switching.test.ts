@@ -192,6 +192,22 @@ test('a lane is asked for as soon as a connection shows how far the server is, b
   }
 });
 
+test('where a lane opened before, what else there is to do waits until the next one is asked for, and no longer', async (context) => {
+  for (const happens of ['asked', 'refused'] as const) {
+    const { transport, openings, refuse } = world(context, { rttMs: null, expectedRttMs: 100 });
+    let waits = true;
+    const prepared = Promise.resolve(transport.prepare?.()).then(() => {
+      waits = false;
+    });
+    await turn();
+    assert.ok(waits);
+    if (happens === 'asked') openings[0]!.onAsked?.();
+    else await refuse(new Error('There is no lane today.'));
+    await prepared;
+    context.mock.timers.reset();
+  }
+});
+
 test('a lane that was asked for too soon is not wanted where the server is near after all, and may be later', async (context) => {
   const { transport, openings, connect, refuse } = world(context, { rttMs: null });
   transport.prepare?.();

@@ -14,8 +14,8 @@ import { createTrafficMeter } from './traffic-meter.ts';
 
 export interface SwitchingOptions {
   readonly https: Transport;
-  /** Rejects with why there is no lane. `signal`: it is not wanted any more. */
-  readonly openLane: (signal: AbortSignal) => Promise<LaneTransport>;
+  /** Rejects with why there is no lane. `signal`: it is not wanted any more. `onAsked`: the first word is on its way. */
+  readonly openLane: (signal: AbortSignal, onAsked?: () => void) => Promise<LaneTransport>;
   /** The server is on this machine: there is nothing that a lane could be better at. */
   readonly isNextDoor?: boolean;
   /** A lane opened here before, at this round trip: where it is worth it, requests wait a moment for the next one. Null: nobody knows. */
@@ -154,11 +154,15 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
     },
     prepare() {
       wanted = true;
-      if (laneOnly) keeper.open().catch(() => undefined);
-      else if (expectedRttMs !== null && expectedRttMs >= NEAR_MS && !isNextDoor && keeper.mayOpen) {
+      const isExpected = expectedRttMs !== null && expectedRttMs >= NEAR_MS && !isNextDoor;
+      if (isExpected && keeper.mayOpen) {
         patientUntilMs = nowMs() + LEAST_PATIENCE_MS + PATIENCE_ROUND_TRIPS * expectedRttMs;
-        keeper.open().then(leaveHttps, () => undefined);
-      } else openIfWorthIt();
+        return new Promise((resolve) => {
+          void keeper.open(resolve).then(leaveHttps, noValue).finally(resolve);
+        });
+      }
+      if (laneOnly) keeper.open().catch(noValue);
+      else openIfWorthIt();
     },
     async close() {
       if (reviews) clearInterval(reviews);

@@ -16,7 +16,7 @@ export function world(
   context.mock.timers.enable({ apis: ['setInterval', 'setTimeout'] });
   let now = 0;
   const asked: Asked[] = [];
-  const openings: (PromiseWithResolvers<LaneTransport> & { signal: AbortSignal })[] = [];
+  const openings: (PromiseWithResolvers<LaneTransport> & { signal: AbortSignal; onAsked?: (() => void) | undefined })[] = [];
   const ask = (over: string) => (request: TransportRequest) => {
     const answer = Promise.withResolvers<TransportResponse>();
     asked.push({ over, request, answer });
@@ -27,8 +27,8 @@ export function world(
   const info = (transport: string): PathInfo => ({ transport, remote: 'there', httpVersion: '1.1', rttMs: knownMs });
   const switching = createSwitchingTransport({
     https: { request: ask('https'), info: () => info('https'), close() {} },
-    openLane: (signal) => {
-      const opening = { ...Promise.withResolvers<LaneTransport>(), signal };
+    openLane: (signal, onAsked) => {
+      const opening = { ...Promise.withResolvers<LaneTransport>(), signal, onAsked };
       openings.push(opening);
       return opening.promise;
     },

@@ -42,6 +42,8 @@ export class LaneLink extends EventEmitter<LaneLinkEvents> {
   readonly paths = new Map<number, LanePathInfo>();
   /** A client's: what tells its paths from each other, for people. */
   readonly pathNames: string[] = [];
+  /** Of the greeting, until packets have told more; null: there was none. */
+  greetedRttMs: number | null = null;
   closed = false;
   private readonly host: ThreadHost;
   private readonly key: number;

@@ -57,6 +57,8 @@ export async function openClientLane(options: ClientLaneOptions): Promise<LaneLi
 export interface GreetOptions extends Omit<ClientLaneOptions, keyof LaneParameters | 'rttMs'> {
   readonly hello: Hello;
   readonly maxPaths: number;
+  /** The hello is on its way, and there is a round trip's time for other things. */
+  readonly onGreeted?: () => void;
   /** From an authentic answer: what the lane shall be. Throws what the caller shall be told when the server says no. */
   readonly parameters: (welcome: Welcome) => LaneParameters;
 }
@@ -68,9 +70,11 @@ export async function greetServer(options: GreetOptions): Promise<LaneLink> {
   const key = host.newKey();
   let link: LaneLink | null = null;
   await untilOpen(host, key, options, where, {
-    begin: () =>
-      host.post({ op: 'greet', lane: key, hello: hello.datagram, routes, segmentation: options.segmentation !== false }),
-    handleWelcome({ bytes, answer, rttMs }) {
+    begin() {
+      host.post({ op: 'greet', lane: key, hello: hello.datagram, routes, segmentation: options.segmentation !== false });
+      options.onGreeted?.();
+    },
+    handleWelcome({ bytes, answer, rttMs }, open) {
       if (link) return;
       let welcome: Welcome;
       try {
@@ -83,7 +87,10 @@ export async function greetServer(options: GreetOptions): Promise<LaneLink> {
       link = new LaneLink(host, key, { laneId: parameters.laneId, role: 'client' });
       namePaths(link, routes);
       host.add(key, link);
+      link.greetedRttMs = rttMs;
       host.post(openMessage(key, { ...options, ...parameters }, routes, { rttMs, answer }));
+      // What is asked of it meanwhile the thread finds when it has set the lane up.
+      open();
     },
     giveUp: async () => {
       if (link) await link.close('given up');
@@ -95,7 +102,8 @@ export async function greetServer(options: GreetOptions): Promise<LaneLink> {
 
 interface Attempt {
   readonly begin: () => void;
-  readonly handleWelcome?: (message: Extract<FromThread, { op: 'welcome' }>) => void;
+  /** Calls `open` when it needs no other word to be. */
+  readonly handleWelcome?: (message: Extract<FromThread, { op: 'welcome' }>, open: () => void) => void;
   readonly giveUp: () => Promise<void>;
 }
 
@@ -110,6 +118,10 @@ async function untilOpen(
   try {
     if (signal?.aborted) throw stopped(signal);
     await new Promise<void>((resolve, reject) => {
+      const succeed = (): void => {
+        settle();
+        resolve();
+      };
       const fail = (error: unknown): void => {
         settle();
         void giveUp().then(() => reject(error));
@@ -118,11 +130,10 @@ async function untilOpen(
       const timer = setTimeout(() => fail(silent(where, timeoutMs)), timeoutMs);
       const stopHearing = host.hear(key, (message) => {
         if (message.op === 'opened') {
-          settle();
-          resolve();
+          succeed();
         } else if (message.op === 'welcome') {
           try {
-            handleWelcome?.(message);
+            handleWelcome?.(message, succeed);
           } catch (error) {
             fail(error);
           }
