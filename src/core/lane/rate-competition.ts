@@ -129,7 +129,7 @@ export class Competition {
   #judge(e: Evidence, drain: DrainPlan): boolean {
     const state = this.#state;
     const { measured: m } = e;
-    state.residualUs = 0.7 * state.residualUs + 0.3 * Math.max(0, e.queueUs);
+    state.residualUs = 0.3 * state.residualUs + 0.7 * Math.max(0, e.queueUs);
     const emptied = e.leastQueueUs <= Math.max(0.3 * drain.queueUs, 3000, 3 * state.jitterUs);
     const tolerance = Math.max(1000, state.jitterUs);
     const flat =

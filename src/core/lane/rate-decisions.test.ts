@@ -37,6 +37,30 @@ test('a train of the ramp that a burst hit is repeated, twice; one that lost her
   assert.equal(decideTrain(limit, evidence(limit, TRAIN, { lost: 72, runs: 12 })).verdict, 'fail');
 });
 
+test('a train of the ramp that was begun before jitter was known is repeated, and longer; one that lost too much is not', () => {
+  const state = ramping();
+  const failed = evidence(state, TRAIN, {});
+  failed.throughput /= 2;
+  Object.assign(failed.measured, { throughput: failed.throughput });
+  state.jitterUs = 8000;
+  assert.equal(decideTrain(state, failed).verdict, 'short');
+  const again = beginInterval(state, TRAIN, 0, 0);
+  assert.equal(again.endUs, 64_000);
+  assert.ok((again.gain - 1) * again.endUs <= 60_000, `${again.gain}`);
+  Object.assign(failed.measured, { loss: 0.6, runs: 8, lost: 60 });
+  assert.equal(decideTrain(state, failed).verdict, 'fail');
+});
+
+test('of a train of the ramp that came out as fast as it went in nothing was a queue', () => {
+  const state = ramping();
+  state.jitterUs = 8000;
+  const carried = evidence(state, TRAIN, {});
+  carried.queueUs = 75_000;
+  assert.equal(decideTrain(state, carried).verdict, 'pass');
+  // At the path's rate a train is long enough to have a beginning of which that is true.
+  assert.equal(decideTrain(Object.assign(ramping(), { mode: 'cruise', jitterUs: 8000 }), carried).verdict, 'fail');
+});
+
 test('a train that passes gives the next one its repeats back', () => {
   const state = ramping();
   decideTrain(state, evidence(state, TRAIN, { lost: 40, runs: 2 }));

@@ -26,7 +26,8 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
   const slack = Math.min((2 * e.sigma) / (1 - loss.rate), 0.3 * step);
   const isCarried = e.throughput >= rate * (1 + 0.7 * step) && carried >= rate * (1 + 0.6 * step - slack) && !e.excess;
   // What came out as fast as it went in did not queue: on a path with jitter, the delay before it was none of a queue.
-  if (isCarried) state.learnResidual(e.firstQueueUs);
+  // In the ramp all of the train was: there the delay is that of the first packets still, which had nobody to wait for.
+  if (isCarried) state.learnResidual(state.mode === 'ramp' ? e.queueUs : e.firstQueueUs);
   const passed = isCarried && e.queueUs < state.targetUs(e.throughput);
   if (passed) {
     loss.learnPassed(m.loss, m.packets);
@@ -48,6 +49,13 @@ export function decideTrain(state: RateState, e: Evidence): Decided {
   if (state.mode === 'ramp' && isBurst && state.repeats < MOST_REPEATS) {
     state.repeats++;
     return { plan: TRAIN, verdict: 'burst' };
+  }
+  // It was begun before it was known how much delays vary here. One that filled a buffer has shown enough.
+  const isShort = state.isJittery && interval.endUs - interval.startUs < 0.7 * state.noiseUs;
+  const mayRepeat = state.repeats < MOST_REPEATS && !e.excess && m.loss <= loss.rate + FULL_LOSS;
+  if (state.mode === 'ramp' && isShort && mayRepeat) {
+    state.repeats++;
+    return { plan: TRAIN, verdict: 'short' };
   }
   // Of losses of which nothing is known while there is a queue, what comes next says more: the queue may be this train's own.
   if (!loss.known && e.queueUs < e.targetUs / 2) loss.learnPassed(m.loss, m.packets);
@@ -230,7 +238,7 @@ function growWhenQuiet(state: RateState, e: Evidence): Decided {
 function holdQueue(state: RateState, e: Evidence): Decided {
   const { interval, measured: m } = e;
   if (e.queueUs > 1.5 * e.targetUs) state.wasHigh = true;
-  else if (state.isJittery && !state.suspicion && e.queueUs < e.targetUs) {
+  else if (state.isJittery && !state.suspicion) {
     // What looks like a queue may be jitter: only a train can tell.
     if (state.hold === 0) return { plan: TRAIN, verdict: 'jittery' };
     state.hold--;
@@ -366,6 +374,8 @@ const CRUISE_GAIN = 1.25;
 /** Mean run of losses in a train that a full queue or a policer would have cut into shorter ones. */
 const BURST_PACKETS = 4;
 const MOST_REPEATS = 2;
+/** Of a train that is four times as fast as the path's buffer lets through much more is lost. */
+const FULL_LOSS = 0.15;
 const CHECK_GAIN = 0.4;
 export const REFILL_GAIN = 1.5;
 const RESUME_US = 12_000;

@@ -3,7 +3,7 @@ import test from 'node:test';
 import { PacketLog } from './packet-log.ts';
 import { takeEvidence } from './rate-evidence.ts';
 import { IntervalMeter } from './rate-measure.ts';
-import { beginInterval, RateState, STEADY, TRAIN } from './rate-state.ts';
+import { beginInterval, type Plan, RateState, STEADY, TRAIN } from './rate-state.ts';
 
 const MEGABYTE = 1e6;
 
@@ -24,3 +24,20 @@ test('a queue that does not grow passes on what is sent, whatever a late receive
   assert.equal(carried(5000), 9 * MEGABYTE, 'a queue that grows does not');
   assert.equal(carried(0, TRAIN), 9 * MEGABYTE, 'a train is there to be measured');
 });
+
+test('delays of a train that differ by more than a queue can have grown are jitter, however few they are', () => {
+  // 10 ms of packets that came out half as fast as they went in grew a queue of 10 ms.
+  assert.equal(jitterAfter(TRAIN, 10_000), 0);
+  assert.equal(jitterAfter(TRAIN, 42_000), 4000);
+  assert.equal(jitterAfter(TRAIN, 42_000, 0.5 * MEGABYTE), 0, 'what arrived was much less');
+  assert.equal(jitterAfter(STEADY, 42_000), 0, 'where there is time, it is measured');
+});
+
+function jitterAfter(plan: Plan, mostDelayUs: number, deliveryRate = 2 * MEGABYTE): number {
+  const state = new RateState({ nowUs: 0, policy: { kind: 'fair' }, packetBytes: 1000, rttUs: 100_000 });
+  const measured = new IntervalMeter(new PacketLog()).result;
+  Object.assign(measured, { packets: 40, received: 40, samples: 5, throughput: 2 * MEGABYTE, deliveryRate });
+  Object.assign(measured, { sendRate: 4 * MEGABYTE, mostDelayUs, jitterUs: Number.NaN });
+  takeEvidence(state, 1e6, beginInterval(state, plan, 900_000, 0), measured);
+  return state.jitterUs;
+}

@@ -79,11 +79,26 @@ function exceeds(state: RateState, packets: number, lost: number): boolean {
  * there are only trains, and they have to do.
  */
 function learnJitter(state: RateState, interval: Interval, m: Measurement): void {
+  const swing = swingUs(state, m) / SWING_PER_JITTER;
+  if (state.mode === 'ramp' && interval.kind === 'train' && swing > Math.max(LEAST_SWING_US, state.jitterUs)) {
+    state.jitterUs = swing;
+    state.jitterKnown = true;
+    return;
+  }
   if (Number.isNaN(m.jitterUs) || (interval.kind !== 'steady' && state.mode !== 'ramp')) return;
   // Jitter is always there, a queue in motion is not: falling is believed sooner than rising.
   const weight = state.jitterKnown ? (m.jitterUs < state.jitterUs ? 0.3 : 0.05) : 1;
   state.jitterUs += weight * (m.jitterUs - state.jitterUs);
   state.jitterKnown = true;
+}
+
+/** By how much delays differ beyond what a queue can have grown by. The first trains have too few arrival times to show more. */
+function swingUs(state: RateState, m: Measurement): Us {
+  if (m.samples === 0) return 0;
+  const sentUs = (m.packets * state.packetBytes * 1e6) / Math.max(m.sendRate, 1);
+  // A full queue drops, and what is dropped makes the rest seem fast: only what arrived came through.
+  const queuedUs = Math.max(0, m.sendRate / Math.max(m.deliveryRate, 1) - 1) * sentUs;
+  return Math.min(m.mostDelayUs - m.leastDelayUs - queuedUs, MOST_SWING_US);
 }
 
 /** A receiver that reads in batches gives few arrival times: intervals last long enough for several. */
@@ -137,6 +152,10 @@ export function mbit(bytesPerSecond: number): string {
 /** A queue that short may be a tick of ours. */
 const DEEP_US = 6000;
 const FLAT_US = 1000;
+/** Of a jitter that keeps the order: mean deviation within 25 ms is about an eighth of all that a delay may vary by. */
+const SWING_PER_JITTER = 8;
+const LEAST_SWING_US = 1000;
+const MOST_SWING_US = 160_000;
 const MAX_SAMPLE_GAP_US = 50_000;
 const MOST_OVER_DELIVERED = 1.3;
 /** A queue of so much shows that more was sent than the path takes, however little that was. */

@@ -184,8 +184,13 @@ export class RateState {
    */
   targetUs(rate: number): Us {
     const noise = Math.min(20_000, 2 * this.jitterUs);
-    const residual = this.isJittery ? Math.min(this.residualUs, 4 * this.jitterUs, 30_000) : 0;
+    const residual = this.isJittery ? Math.min(this.residualUs, 12 * this.jitterUs, MOST_RESIDUAL_US) : 0;
     return Math.max(2000, Math.min(this.#freeTargetUs(rate), this.targetCapUs), noise) + residual;
+  }
+
+  /** What lasts for less says little of a rate. */
+  get noiseUs(): Us {
+    return Math.max(8 * this.jitterUs, 4 * this.sampleGapUs);
   }
 
   /** Delays vary by more than our own timers make them. */
@@ -314,10 +319,12 @@ export function beginInterval(state: RateState, plan: Plan, nowUs: Us, first: nu
   let lengthUs = plan.lengthUs ?? Math.max(state.srttUs / 2, 25_000, packetsUs(40, 1), 4 * state.jitterUs, 6 * state.sampleGapUs);
   if (plan.kind === 'train' && plan.gain === undefined) {
     const ramp = state.mode === 'ramp';
+    const { noiseUs } = state;
     gain = ramp ? RAMP_GAIN : state.trainGain;
-    const noiseUs = 4 * Math.max(state.jitterUs, state.sampleGapUs);
+    const excessUs = Math.max(TRAIN_EXCESS_US, Math.min(noiseUs, MOST_EXCESS_US));
+    if (ramp && state.isJittery) gain = Math.min(gain, Math.max(LEAST_RAMP_GAIN, 1 + excessUs / noiseUs));
     // The excess volume is 20 ms of queue however long the round trip, and the length covers bunched arrival times.
-    const neededUs = Math.max(20_000 / Math.max(gain - 1, 0.05), packetsUs(ramp ? 32 : 16, gain), noiseUs);
+    const neededUs = Math.max(TRAIN_EXCESS_US / Math.max(gain - 1, 0.05), packetsUs(ramp ? 32 : 16, gain), noiseUs);
     lengthUs = Math.min(neededUs, Math.max(state.srttUs, 10_000, noiseUs));
   }
   return {
@@ -374,6 +381,11 @@ const MAX_TARGET_US = 60_000;
 const SLOW_TARGET_RATE = 20e6 / 8;
 /** A train's excess is 20 ms of queue whatever its gain, and 4 reaches the path's rate in half the round trips of 2. */
 export const RAMP_GAIN = 4;
+const TRAIN_EXCESS_US = 20_000;
+/** Where jitter makes trains long, they are slower instead: this is the most that one may add to a queue. */
+const MOST_EXCESS_US = 60_000;
+const LEAST_RAMP_GAIN = 1.5;
+const MOST_RESIDUAL_US = 60_000;
 const EASE_US = 250_000;
 const UNKNOWN_GATHER_US = 1000;
 const DRAIN_PERIOD_US = 5_000_000;
