@@ -30,7 +30,7 @@ import { Rest, STALE_US } from './rate-rest.ts';
 import { type RateSnapshot, takeSnapshot } from './rate-snapshot.ts';
 import { CircuitBreaker, Stall } from './rate-stall.ts';
 import type { Evidence, Interval, Plan } from './rate-state.ts';
-import { beginInterval, LEAST_GUESSED_RTT_US, RateState, STEADY, TRAIN } from './rate-state.ts';
+import { beginInterval, LEAST_GUESSED_RTT_US, RateState, STEADY, TRAIN, tellsNothing } from './rate-state.ts';
 
 export interface RateControllerOptions {
   readonly nowUs: Us;
@@ -305,8 +305,8 @@ export class RateController {
     return takeSnapshot(this.#state, this.rateBytesPerSecond(nowUs), this.#interval.appLimited);
   }
 
-  #begin(nowUs: Us, plan: Plan): Interval {
-    return beginInterval(this.#state, this.#knowsRtt ? this.#memory.planFor(this.#state, plan) : plan, nowUs, this.#log.next);
+  #begin(nowUs: Us, plan: Plan, first = this.#log.next): Interval {
+    return beginInterval(this.#state, this.#knowsRtt ? this.#memory.planFor(this.#state, plan) : plan, nowUs, first);
   }
 
   #handleRtt(nowUs: Us, largest: number, ackTimeUs: number): void {
@@ -355,11 +355,13 @@ export class RateController {
     this.#interval = this.#begin(nowUs, TRAIN);
   }
 
-  /** After questions comes content: the ramp does not wait for what too few packets will not tell. */
   #rampAnew(pn: number, nowUs: Us): void {
-    const { appLimited, first, end } = this.#interval;
-    const waits = appLimited && end < 0 && (pn - first < FEW_PACKETS || nowUs - this.#lastSentUs > this.#state.srttUs / 4);
-    if (waits && this.#state.mode === 'ramp') this.#interval = this.#begin(nowUs, TRAIN);
+    const { mode, srttUs } = this.#state;
+    const isAnew = mode === 'ramp' && tellsNothing(this.#interval, pn, nowUs, nowUs - this.#lastSentUs > srttUs / 4);
+    if (!isAnew) return;
+    const again = pn > this.#interval.first;
+    this.#interval = this.#begin(nowUs, TRAIN, pn);
+    this.#interval.again = again;
   }
 
   /** The first packet after everything was acknowledged. */
@@ -441,7 +443,6 @@ export class RateController {
   }
 }
 
-const FEW_PACKETS = 8;
 const MOVES_US = 1_000_000;
 /** With the guess, a second: RFC 6298 section 2.1. */
 const UNKNOWN_US = 700_000;

@@ -25,6 +25,8 @@ export type Interval = {
   rate: number;
   gain: number;
   minPackets: number;
+  /** It began anew, because too few packets had left in its time. */
+  again: boolean;
   /** There was nothing to send, or a cap below the rate: what was reached says nothing of what could be. */
   appLimited: boolean;
 } & Purpose;
@@ -336,8 +338,21 @@ export function beginInterval(state: RateState, plan: Plan, nowUs: Us, first: nu
     rate: state.rate,
     gain,
     minPackets: plan.minPackets ?? 8,
+    again: false,
     appLimited: false,
   };
+}
+
+/**
+ * A train of the ramp begins with its first packet, and anew while it has too few to tell anything: after questions comes content, and
+ * code that runs for the first time may take longer than a train, once. `pn`: the packet that goes now.
+ */
+export function tellsNothing(interval: Interval, pn: number, nowUs: Us, rested: boolean): boolean {
+  const { kind, appLimited, first, end, endUs, again } = interval;
+  if (end >= 0) return false;
+  const sent = pn - first;
+  if (appLimited && (sent < FEW_PACKETS || rested)) return true;
+  return kind === 'train' && (sent === 0 || (nowUs >= endUs && sent < TELLING_PACKETS && !again));
 }
 
 /**
@@ -389,6 +404,8 @@ const MOST_RESIDUAL_US = 60_000;
 const EASE_US = 250_000;
 const UNKNOWN_GATHER_US = 1000;
 const DRAIN_PERIOD_US = 5_000_000;
+const FEW_PACKETS = 8;
+const TELLING_PACKETS = 16;
 const CHECK_PERIOD_US = 1_000_000;
 /** Below it, 32 packets a round trip would be too fast for a path of which nothing is known. */
 export const LEAST_GUESSED_RTT_US = 20_000;

@@ -145,7 +145,8 @@ test('a client that says too much costs a short buffer no more than a train, its
         const more = mean(told, ({ lost }) => lost) - mean(without, ({ lost }) => lost);
         assert.ok(more <= packets, `${more} packets more are lost: ${about}`);
         const [before, after] = [mean(without, ({ ms }) => ms), mean(told, ({ ms }) => ms)];
-        assert.ok(after <= 1.03 * before, `${after} ms instead of ${before}: ${about}`);
+        // Who says nothing has the first train judged, and goes on from there; who does has it followed by what he said.
+        assert.ok(after <= 1.04 * before, `${after} ms instead of ${before}: ${about}`);
         assert.ok(after >= 0.9 * before, `a lie pays: ${after} ms instead of ${before}, ${about}`);
       }
     }
