@@ -357,11 +357,9 @@ export class RateController {
 
   #rampAnew(pn: number, nowUs: Us): void {
     const { mode, srttUs } = this.#state;
-    const isAnew = mode === 'ramp' && tellsNothing(this.#interval, pn, nowUs, nowUs - this.#lastSentUs > srttUs / 4);
-    if (!isAnew) return;
-    const again = pn > this.#interval.first;
-    this.#interval = this.#begin(nowUs, TRAIN, pn);
-    this.#interval.again = again;
+    const before = this.#interval;
+    if (mode !== 'ramp' || !tellsNothing(before, pn, nowUs, nowUs - this.#lastSentUs > srttUs / 4)) return;
+    this.#interval = { ...this.#begin(nowUs, TRAIN, pn), again: pn > before.first };
   }
 
   /** The first packet after everything was acknowledged. */

@@ -132,7 +132,7 @@ test('a server that is told what its client received at saves a round trip of 2 
   }
 });
 
-test('a client that says too much costs a short buffer no more than a train, its own download nothing, and a liar gains nothing', () => {
+test('a client that says too much costs a short buffer no more than a train, its own download little, and a liar gains nothing', () => {
   for (const [factor, packets] of [
     [10, 30],
     [1000, 110],
@@ -146,7 +146,7 @@ test('a client that says too much costs a short buffer no more than a train, its
         assert.ok(more <= packets, `${more} packets more are lost: ${about}`);
         const [before, after] = [mean(without, ({ ms }) => ms), mean(told, ({ ms }) => ms)];
         // Who says nothing has the first train judged, and goes on from there; who does has it followed by what he said.
-        assert.ok(after <= 1.04 * before, `${after} ms instead of ${before}: ${about}`);
+        assert.ok(after <= 1.06 * before, `${after} ms instead of ${before}: ${about}`);
         assert.ok(after >= 0.9 * before, `a lie pays: ${after} ms instead of ${before}, ${about}`);
       }
     }
