@@ -120,6 +120,7 @@ async function openWithTicket(context: Context, mostMs = MOST_HELLO_MS): Promise
       ...common(context, known.endpoints),
       hello,
       maxPaths: MOST_PATHS,
+      expectedRttMs: rttMs,
       ...(wishes.onAsked ? { onGreeted: wishes.onAsked } : {}),
       timeoutMs: rttMs === null || mostMs > MOST_HELLO_MS ? mostMs : Math.min(mostMs, LEAST_HELLO_MS + 5 * rttMs),
       parameters({ answer, laneSecret, clientRandom }) {

@@ -8,7 +8,7 @@ test('a hello is said a few times while an answer may be on its way, then close 
   const route = { pathId: 0, metered: false, label: '', local: '127.0.0.1', device: null, host: '127.0.0.1', port: 1 };
   const opened = Promise.withResolvers<void>();
   const greeting = new HelloRoutes(
-    { op: 'greet', lane: 1, hello: new Uint8Array(HELLO_BYTES), routes: [route], segmentation: true },
+    { op: 'greet', lane: 1, hello: new Uint8Array(HELLO_BYTES), routes: [route], segmentation: true, expectedRttMs: null },
     {
       nowUs: () => 0,
       openPort: async () => ({}) as DatagramPort,

@@ -57,6 +57,8 @@ export async function openClientLane(options: ClientLaneOptions): Promise<LaneLi
 export interface GreetOptions extends Omit<ClientLaneOptions, keyof LaneParameters | 'rttMs'> {
   readonly hello: Hello;
   readonly maxPaths: number;
+  /** How long the answer took before. Default: nobody knows. */
+  readonly expectedRttMs?: number | null;
   /** The hello is on its way, and there is a round trip's time for other things. */
   readonly onGreeted?: () => void;
   /** From an authentic answer: what the lane shall be. Throws what the caller shall be told when the server says no. */
@@ -71,7 +73,8 @@ export async function greetServer(options: GreetOptions): Promise<LaneLink> {
   let link: LaneLink | null = null;
   await untilOpen(host, key, options, where, {
     begin() {
-      host.post({ op: 'greet', lane: key, hello: hello.datagram, routes, segmentation: options.segmentation !== false });
+      const { expectedRttMs = null, segmentation = true } = options;
+      host.post({ op: 'greet', lane: key, hello: hello.datagram, routes, segmentation, expectedRttMs });
       options.onGreeted?.();
     },
     handleWelcome({ bytes, answer, rttMs }, open) {

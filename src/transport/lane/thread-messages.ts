@@ -82,6 +82,8 @@ export type ToThread =
       readonly hello: Uint8Array;
       readonly routes: readonly Route[];
       readonly segmentation: boolean;
+      /** How long the answer took before; null: nobody knows. */
+      readonly expectedRttMs: number | null;
     }
   | {
       readonly op: 'open';

@@ -12,6 +12,7 @@ import { HelloRoutes } from './hello-routes.ts';
 import { linuxSockets, NativePoller } from './linux-sockets.ts';
 import { BULK_DATAGRAM_BYTES, type DatagramPort, OutgoingBatch, openPort, type ReceivedDatagram } from './port.ts';
 import { createProtection } from './protection.ts';
+import { rehearse } from './rehearsal.ts';
 import { keepStallTrace } from './stall-trace.ts';
 import { StreamRelay } from './stream-relay.ts';
 import { createThreadLoop, type StepResult } from './thread-loop.ts';
@@ -48,6 +49,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   /** The port whose datagrams are being handled. */
   let receiving: DatagramPort | null = null;
   let stepUs: Us = 0;
+  let rehearsed = false;
 
   const gate = new HelloGate(listeners, greetings, post);
 
@@ -319,6 +321,7 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
         break;
       case 'greet':
         greetings.set(message.lane, new HelloRoutes(message, environment));
+        if ((message.expectedRttMs ?? 0) >= FAR_MS && !rehearsed) setTimeout(rehearseOnce, HELLO_LEAVES_MS);
         break;
       case 'open':
         open(message);
@@ -336,6 +339,13 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
       }
     }
     loop.wake();
+  }
+
+  /** Behind a round trip that is longer than this takes, and not after packets have gone. */
+  function rehearseOnce(): void {
+    if (rehearsed || lanes.size > 0) return;
+    rehearsed = true;
+    rehearse(createLane, random);
   }
 
   function open(message: Extract<ToThread, { op: 'open' }>): void {
@@ -367,6 +377,8 @@ function copyShared(to: Uint8Array, at: number, bytes: Uint8Array, from: number,
 
 const IDLE_MS = 120_000;
 const UNUSED_US = 20e6;
+const FAR_MS = 50;
+const HELLO_LEAVES_MS = 4;
 /** Of one port in one step, and of one lane: then others have their turn. */
 const MOST_RECEIVED = 1024;
 const MOST_SENT = 512;
