@@ -345,7 +345,11 @@ export function createLaneThread({ createLane, post, random }: LaneThreadOptions
   function rehearseOnce(): void {
     if (rehearsed || lanes.size > 0) return;
     rehearsed = true;
-    rehearse(createLane, random);
+    try {
+      rehearse(createLane, random);
+    } catch {
+      // A defect shows in the real lane, which it ends alone.
+    }
   }
 
   function open(message: Extract<ToThread, { op: 'open' }>): void {
