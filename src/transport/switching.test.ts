@@ -193,7 +193,7 @@ test('a lane is asked for as soon as a connection shows how far the server is, b
 });
 
 test('where a lane opened before, what else there is to do waits until the next one is asked for, and no longer', async (context) => {
-  for (const happens of ['asked', 'refused'] as const) {
+  for (const happens of ['asked', 'refused', 'nothing'] as const) {
     const { transport, openings, refuse } = world(context, { rttMs: null, expectedRttMs: 100 });
     let waits = true;
     const prepared = Promise.resolve(transport.prepare?.()).then(() => {
@@ -202,7 +202,8 @@ test('where a lane opened before, what else there is to do waits until the next 
     await turn();
     assert.ok(waits);
     if (happens === 'asked') openings[0]!.onAsked?.();
-    else await refuse(new Error('There is no lane today.'));
+    else if (happens === 'refused') await refuse(new Error('There is no lane today.'));
+    else context.mock.timers.tick(1300);
     await prepared;
     context.mock.timers.reset();
   }

@@ -157,9 +157,10 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
       const isExpected = expectedRttMs !== null && expectedRttMs >= NEAR_MS && !isNextDoor;
       if (isExpected && keeper.mayOpen) {
         patientUntilMs = nowMs() + LEAST_PATIENCE_MS + PATIENCE_ROUND_TRIPS * expectedRttMs;
-        return new Promise((resolve) => {
+        const asked = new Promise<void>((resolve) => {
           void keeper.open(resolve).then(leaveHttps, noValue).finally(resolve);
         });
+        return settled(asked, patientUntilMs - nowMs(), undefined);
       }
       if (laneOnly) keeper.open().catch(noValue);
       else openIfWorthIt();
@@ -190,11 +191,12 @@ export function createSwitchingTransport(options: SwitchingOptions): Transport {
         end();
         if (rttMs < NEAR_MS && early) keeper.withdraw();
         else openIfWorthIt();
-      } else if (++looks === most && keeper.mayOpen)
-        early = keeper
-          .open()
-          .then(leaveHttps, () => undefined)
-          .finally(end);
+        return;
+      }
+      looks++;
+      if (looks === most && keeper.mayOpen) early = keeper.open().then(leaveHttps, noValue).finally(end);
+      // Somebody else asks for it.
+      else if (looks >= LOOKS_IF_NEAR && !early) end();
     }, LOOK_MS);
     first.unref();
   }
