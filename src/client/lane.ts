@@ -23,8 +23,6 @@ export interface LaneWishes {
   readonly stallFolder?: string;
   /** Told of the file that a stall left. */
   readonly onStall?: (file: string) => void;
-  /** A hello is on its way: until it is answered there is time for other things. */
-  readonly onAsked?: () => void;
 }
 
 interface Server {
@@ -36,7 +34,7 @@ interface Server {
 /**
  * With a ticket of an earlier day a lane opens in one round trip, over UDP alone; without one, or when nothing comes back, its
  * keys come over HTTPS. Rejects with `route_not_found` (the server is too old), lane_unavailable, too_many_lanes,
- * policy_forbidden, and with `lane_unreachable` when no packet came back in time. `signal` gives up.
+ * policy_forbidden, and with `lane_unreachable` when no packet came back in time. `signal` gives up; `onAsked`: see Context.
  */
 export async function openLane(
   api: Api,
@@ -44,12 +42,13 @@ export async function openLane(
   wishes: LaneWishes = {},
   memory: LaneMemory | null = null,
   signal?: AbortSignal,
+  onAsked?: () => void,
 ): Promise<LaneTransport> {
   const local = wishes.paths ?? [];
   // The thread that will carry it starts while the server is asked: on a long way the one hides behind the other.
   const parts = loadParts();
   parts.catch(() => undefined);
-  const context = { api, server, wishes, local, parts, memory, signal };
+  const context = { api, server, wishes, local, parts, memory, signal, onAsked };
   const lane = await openAnyWay({ ...context, received: receivedHint(memory) }).catch((error: unknown) => {
     // A server that was put back to an older version refuses what its tickets no longer offer.
     const isHint = error instanceof HawserError && error.code === 'request_invalid' && receivedHint(memory) !== null;
@@ -72,6 +71,8 @@ interface Context {
   readonly parts: ReturnType<typeof loadParts>;
   readonly memory: LaneMemory | null;
   readonly signal: AbortSignal | undefined;
+  /** A hello is on its way: until it is answered there is time for other things. */
+  readonly onAsked: (() => void) | undefined;
   /** What the server is told, so that it need not begin from nothing. */
   readonly received: ReturnType<typeof receivedHint>;
 }
@@ -109,7 +110,7 @@ async function openEither(context: Context): Promise<LaneTransport> {
 
 /** Null: there is no ticket, or nobody answers to it in `mostMs`. */
 async function openWithTicket(context: Context, mostMs = MOST_HELLO_MS): Promise<LaneTransport | null> {
-  const { server, wishes, parts, memory, signal, received } = context;
+  const { server, wishes, parts, memory, signal, onAsked, received } = context;
   const known = memory?.known;
   if (!memory || !known) return null;
   const { greetServer, createHello, createLaneTransport } = await parts;
@@ -121,7 +122,7 @@ async function openWithTicket(context: Context, mostMs = MOST_HELLO_MS): Promise
       hello,
       maxPaths: MOST_PATHS,
       expectedRttMs: rttMs,
-      ...(wishes.onAsked ? { onGreeted: wishes.onAsked } : {}),
+      ...(onAsked ? { onGreeted: onAsked } : {}),
       timeoutMs: rttMs === null || mostMs > MOST_HELLO_MS ? mostMs : Math.min(mostMs, LEAST_HELLO_MS + 5 * rttMs),
       parameters({ answer, laneSecret, clientRandom }) {
         const { id, suite, paths, ticket } = answers.laneWelcome(answer, 'welcome');

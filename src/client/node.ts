@@ -116,8 +116,7 @@ function createTransport(options: ClientOptions, https: Transport, access: ApiOp
     openLane: async (signal, onAsked) => {
       // The thread takes longest to start: before all else is read.
       const [{ openLane }] = await Promise.all([import('./lane.ts'), startLaneThread()]);
-      const wishes = { ...options.lane, paths, ...(onAsked ? { onAsked } : {}) };
-      return openLane(createApi(https, access), server, wishes, memory, signal);
+      return openLane(createApi(https, access), server, { ...options.lane, paths }, memory, signal, onAsked);
     },
   });
 }
